@@ -1,0 +1,1 @@
+"""The county's pipeline: settings, Dagster definitions, releases and the command line."""

@@ -1,0 +1,1 @@
+"""Judging what was delivered and what will be released: suites as data, run by Great Expectations."""

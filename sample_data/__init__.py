@@ -1,0 +1,1 @@
+"""A simulated county. Everyone in it is invented."""
