@@ -97,6 +97,8 @@ def _read_source(text: str) -> Source:
 def declared_sources() -> dict[str, Source]:
     """Every declared source by name, in alphabetical order of name."""
     folder = resources.files("linkage") / "sources"
-    files = sorted((file for file in folder.iterdir() if file.name.endswith(".toml")), key=lambda file: file.name)
+    files = sorted(
+        (file for file in folder.iterdir() if file.name.endswith(".toml")), key=lambda file: file.name
+    )
     sources = [_read_source(file.read_text(encoding="utf-8")) for file in files]
     return {source.name: source for source in sources}

@@ -1,0 +1,52 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+WORKSPACE := workspace/demo
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
+
+.PHONY: demo test lint format dev bench clean constraints
+
+demo: $(VENV)/ready  ## A simulated county, from raw extracts to a release.
+	$(BIN)/familiar-faces demo --workspace $(WORKSPACE)
+
+test: lint  ## Every check there is.
+	$(BIN)/pytest -n 2 --dist loadgroup
+
+lint: $(VENV)/ready  ## Style, types, import contracts, SQL.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/sqlfluff lint sql
+
+format: $(VENV)/ready
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/sqlfluff fix sql
+
+dev: $(VENV)/ready  ## The Dagster UI on the sample county.
+	test -e $(WORKSPACE)/releases/current || $(BIN)/familiar-faces demo --workspace $(WORKSPACE)
+	FAMILIAR_FACES_WORKSPACE=$(CURDIR)/$(WORKSPACE) DAGSTER_HOME=$(CURDIR)/$(WORKSPACE)/dagster \
+		$(BIN)/dagster dev -m pipelines.definitions
+
+bench: $(VENV)/ready  ## Measurements, as ratios within one run.
+	$(BIN)/python -m benchmarks
+
+clean:  ## Remove the environment, the demo workspace and every cache.
+	rm -rf $(VENV) workspace build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# pip reads the constraints from PIP_CONSTRAINT, so the isolated build of the package is pinned as well.
+$(VENV)/ready: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --editable '.[pipeline,dev]'
+	touch $@
+
+constraints:  ## Pin the newest versions that pyproject.toml allows (then run the tests).
+	rm -rf build/constraints
+	$(PYTHON) -m venv build/constraints
+	PIP_CONSTRAINT= build/constraints/bin/pip install --quiet --editable '.[pipeline,dev]'
+	echo '# Exact versions of everything the environment holds, direct and transitive; made by `make constraints`.' \
+		> constraints.txt
+	build/constraints/bin/pip freeze --exclude-editable >> constraints.txt

@@ -1,0 +1,255 @@
+"""The table that linkage compares, and the pairs in it that share enough to be compared.
+
+Intermediate tables live in a database of their own, in memory, under the connection's memory limit (DuckDB
+spills to its temporary directory), so that the warehouse file never holds them.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from duckdb import DuckDBPyConnection
+
+from linkage.errors import UsageError
+from linkage.model import TOKEN_LIST_COLUMNS, BlockingRule, blocking_rules, rarity_columns
+from linkage.progress import track
+from linkage.records import FILTER_WORDS, FILTERS
+from linkage.source import declared_sources
+
+_WORKBENCH = "linkage_workbench"
+
+LARGEST_BLOCK = 2_000
+"""Records. A block of this many already makes two million pairs; one that makes more is a placeholder that
+slipped through, a shared number, or a rule too weak for the county's size. It is left out and reported."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RuleCount:
+    """What one blocking rule brought: pairs that no earlier rule brought (`new_pairs`), blocks that were
+    too large and left out, the records in them and the pairs lost (of which other rules may have brought
+    some).
+    """
+
+    rule: str
+    pairs: int
+    new_pairs: int
+    seconds: float
+    dropped_blocks: int
+    dropped_records: int
+    dropped_pairs: int
+
+
+@contextmanager
+def workbench(con: DuckDBPyConnection) -> Iterator[str]:
+    """Make an empty in-memory database the current one; yields the qualified name of the warehouse's
+    schema.
+
+    The database is detached at the end, whatever happens. The connection must not be inside a transaction.
+    """
+    where = con.execute("select current_database(), current_schema()").fetchall()[0]
+    con.execute(f"attach ':memory:' as {_WORKBENCH}").fetchall()
+    con.execute(f"use {_WORKBENCH}").fetchall()
+    try:
+        yield f'"{where[0]}"."{where[1]}"'
+    finally:
+        con.execute(f'use "{where[0]}"."{where[1]}"').fetchall()
+        con.execute(f"detach {_WORKBENCH}").fetchall()
+
+
+def build_compared_record(con: DuckDBPyConnection, warehouse: str, *, only: str | None = None) -> int:
+    """Create `compared_record` in the workbench from `source_record` in the warehouse; returns how many
+    records there are in all.
+
+    `only` names a table of source_record_id to which the result is restricted; names are rated among all
+    records all the same. Beside the columns that comparisons and blocking rules name it has:
+
+    - record_number INTEGER: 1 to n in the order of source_record_id.
+    - client_number INTEGER: the smallest record_number of the record's client.
+    - names_in_order, names_in_reverse, names_either_way: both names as one number, as given, exchanged, and
+      the same for both; birth_date_either_way_token likewise for day and month.
+    - first_name_sound_1, _2 and last_name_sound_1, _2: primary and alternate sound.
+    - known_sex, known_zip3 INTEGER: null where sex is U and where the area is withheld (000).
+    - tf_<token>: the token's share among clients. Clients are counted, not records: someone often seen must
+      not make a name look common. Where client ids do not last (EMS) distinct identities are counted.
+    """
+    con.execute(
+        f"""
+        create or replace table numbered_record as
+        select
+            source_record_id,
+            record_number,
+            min(record_number) over (partition by source, client_id)::integer as client_number
+        from (
+            select source_record_id, source, client_id,
+                row_number() over (order by source_record_id)::integer as record_number
+            from {warehouse}.source_record
+        )
+        """
+    ).fetchall()
+    records = int(con.execute("select count(*) from numbered_record").fetchall()[0][0])
+    if records < 2:
+        raise UsageError("Table source_record has fewer than two rows: there is nothing to link.")
+    words = ", ".join(f"{bits}_{word}" for bits in FILTERS for word in range(1, FILTER_WORDS + 1))
+    con.execute(
+        f"""
+        create or replace table unrated_record as
+        select
+            record_number, client_number, source_record_id,
+            first_name_token, last_name_token, first_name_root_token, last_name_part_tokens,
+            len(last_name_part_tokens)::tinyint as last_name_parts,
+            last_name_sound_tokens,
+            first_name_sound_tokens[1] as first_name_sound_1, first_name_sound_tokens[2] as first_name_sound_2,
+            last_name_sound_tokens[1] as last_name_sound_1, last_name_sound_tokens[2] as last_name_sound_2,
+            {words}, first_name_bits_count, last_name_bits_count,
+            if(first_name_token is null or last_name_token is null, null,
+                (hash(first_name_token, last_name_token) >> 1)::bigint) as names_in_order,
+            if(first_name_token is null or last_name_token is null, null,
+                (hash(last_name_token, first_name_token) >> 1)::bigint) as names_in_reverse,
+            least(names_in_order, names_in_reverse) as names_either_way,
+            suffix_token, middle_name_token, middle_initial_token,
+            birth_date_token, birth_date_swapped_token,
+            if(birth_date_token is null, null, least(birth_date_token, birth_date_swapped_token))
+                as birth_date_either_way_token,
+            birth_year_month_token, birth_month_day_token, birth_year_day_token,
+            coalesce(birth_date_suspect, false) as birth_date_suspect, birth_year::integer as birth_year,
+            ssn_token, ssn5_token, ssn4_token,
+            case sex when 'F' then 1 when 'M' then 2 when 'X' then 3 end as known_sex,
+            nullif(try_cast(zip3 as integer), 0) as known_zip3,
+            source, identity_number
+        from {warehouse}.source_record
+        inner join numbered_record using (source_record_id)
+        """
+    ).fetchall()
+    con.execute("drop table numbered_record").fetchall()
+    for column in rarity_columns():
+        con.execute(_token_share(column)).fetchall()
+    shares = ", ".join(f"{column}_share.tf_{column}" for column in rarity_columns())
+    joins = " ".join(f"left join {column}_share using ({column})" for column in rarity_columns())
+    con.execute(
+        f"""
+        create or replace table compared_record as
+        select unrated_record.* exclude (source, identity_number), {shares}
+        from unrated_record {joins} {f"semi join {only} using (source_record_id)" if only else ""}
+        """
+    ).fetchall()
+    con.execute("drop table unrated_record").fetchall()
+    return records
+
+
+def _token_share(column: str) -> str:
+    """SQL: a lookup table of a token's share among clients (distinct identities where client ids do not
+    last).
+    """
+    lasting = [f"'{source.name}'" for source in declared_sources().values() if source.client_id_is_stable]
+    counted_once = f"if(source in ({', '.join(lasting)}), client_number::bigint, -identity_number)"
+    return f"""
+        create or replace table {column}_share as
+        select {column}, count(*) / sum(count(*)) over () as tf_{column}
+        from (select distinct {counted_once} as counted_once, {column} from unrated_record
+            where {column} is not null)
+        group by {column}
+        """
+
+
+def find_candidate_pairs(con: DuckDBPyConnection, *, largest_block: int = LARGEST_BLOCK) -> list[RuleCount]:
+    """Create `candidate_pair` in the workbench: every pair that a blocking rule brings, once.
+
+    Columns: record_number_l < record_number_r, rule UTINYINT (position of the first rule that brought the
+    pair). Records of one client are never paired: that they belong together is certain. Returns one count
+    per rule.
+    """
+    con.execute("create or replace table brought_pair (pair ubigint, rule utinyint)").fetchall()
+    found: list[dict[str, float]] = []
+    for position, rule in enumerate(track(list(blocking_rules().values()), "blocking")):
+        found.append(_bring_pairs(con, position, rule, largest_block))
+    con.execute(
+        """
+        create or replace table candidate_pair as
+        select (pair >> 32)::integer as record_number_l, (pair & 4294967295)::integer as record_number_r,
+            min(rule) as rule
+        from brought_pair group by pair
+        """
+    ).fetchall()
+    con.execute("drop table brought_pair").fetchall()
+    new = dict(con.execute("select rule, count(*) from candidate_pair group by rule").fetchall())
+    return [
+        RuleCount(
+            rule=name,
+            pairs=int(counts["pairs"]),
+            new_pairs=int(new.get(position, 0)),
+            seconds=counts["seconds"],
+            dropped_blocks=int(counts["dropped_blocks"]),
+            dropped_records=int(counts["dropped_records"]),
+            dropped_pairs=int(counts["dropped_pairs"]),
+        )
+        for position, (name, counts) in enumerate(zip(blocking_rules(), found, strict=True))
+    ]
+
+
+def _bring_pairs(
+    con: DuckDBPyConnection, position: int, rule: BlockingRule, largest_block: int
+) -> dict[str, float]:
+    """Add the pairs of one rule to `brought_pair`: join on one number per block, and count the blocks
+    first.
+
+    Where a rule asks that one side lacks something, those that lack it (few) are joined with all.
+    """
+    started = time.monotonic()
+    lists = [column for column in rule.columns if column in TOKEN_LIST_COLUMNS]
+    columns = [f"unnest({column}) as {column}" if column in lists else column for column in rule.columns]
+    complete = " and ".join(f"{column} is not null" for column in rule.columns)
+    lacking = f"{rule.one_lacks} is null" if rule.one_lacks else "true"
+    con.execute(
+        f"""
+        create or replace table blocked_record as
+        select {"distinct" if lists else ""} hash({", ".join(rule.columns)}) as block,
+            record_number, client_number, lacking
+        from (select record_number, client_number, {lacking} as lacking, {", ".join(columns)}
+            from compared_record)
+        where {complete}
+        """
+    ).fetchall()
+    con.execute(
+        """
+        create or replace table block as
+        select block, records, lacking * (lacking - 1) // 2 + lacking * (records - lacking) as pairs
+        from (select block, count(*) as records, count(*) filter (lacking) as lacking
+            from blocked_record group by block)
+        where records > 1 and lacking > 0
+        """
+    ).fetchall()
+    most_pairs = largest_block * (largest_block - 1) // 2
+    dropped = con.execute(
+        f"""
+        select count(*), coalesce(sum(records), 0), coalesce(sum(pairs), 0)
+        from block where pairs > {most_pairs}
+        """
+    ).fetchall()[0]
+    con.execute(
+        f"""
+        create or replace table kept_record as
+        select blocked_record.* from blocked_record
+        semi join (select block from block where pairs <= {most_pairs}) as kept using (block)
+        """
+    ).fetchall()
+    pairs = con.execute(
+        f"""
+        insert into brought_pair
+        select
+            (least(l.record_number, r.record_number)::ubigint << 32)
+                | greatest(l.record_number, r.record_number)::ubigint,
+            {position}
+        from kept_record as l inner join kept_record as r using (block)
+        where l.lacking and l.client_number <> r.client_number
+            and (l.record_number < r.record_number or not r.lacking)
+        """
+    ).fetchall()[0][0]
+    con.execute("drop table blocked_record; drop table kept_record; drop table block").fetchall()
+    return {
+        "pairs": pairs,
+        "seconds": time.monotonic() - started,
+        "dropped_blocks": dropped[0],
+        "dropped_records": dropped[1],
+        "dropped_pairs": dropped[2],
+    }

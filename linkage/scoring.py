@@ -1,0 +1,232 @@
+"""How much speaks for each candidate pair being one person.
+
+Scoring is one statement compiled from the trained model. It says what Splink's `predict` says (a test holds
+one against the other), but reckons each similarity once and carries along nothing that it does not need.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from duckdb import DuckDBPyConnection
+
+from linkage.blocking import (
+    LARGEST_BLOCK,
+    RuleCount,
+    build_compared_record,
+    find_candidate_pairs,
+    workbench,
+)
+from linkage.calibration import Calibration
+from linkage.model import (
+    RAREST_NAME,
+    Comparison,
+    Learned,
+    Parameters,
+    adjustments,
+    blocking_rules,
+    common_bits,
+    comparison,
+    comparisons,
+)
+from linkage.progress import step
+from linkage.records import FILTERS
+
+if TYPE_CHECKING:
+    from linkage.training import Model
+
+WITHIN_COMPONENT = "within_component"
+"""Stands for the blocking rule of pairs that no rule brought, weighed because both are in one component."""
+
+_NOTHING = Learned(m=1.0, u=1.0, observed=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoringReport:
+    """What scoring did: records compared, pairs brought by blocking, pairs kept, and each blocking rule's
+    part.
+    """
+
+    records: int
+    candidate_pairs: int
+    scored_pairs: int
+    rules: tuple[RuleCount, ...]
+
+
+def score(
+    con: DuckDBPyConnection, model: "Model", *, lower_weight: float, largest_block: int = LARGEST_BLOCK
+) -> ScoringReport:
+    """Create or replace the table `scored_pair` in the warehouse; returns what was done.
+
+    One row per pair of source records of different clients that a blocking rule brought and that weighs at
+    least `lower_weight`: source_record_id_l < source_record_id_r, match_weight DOUBLE (log2, after
+    adjustments), match_probability DOUBLE (calibrated), blocking_rule VARCHAR (the first that brought it),
+    unadjusted_match_weight DOUBLE (what the model alone says), adjustment VARCHAR (the rule that changed
+    it, null as a rule) and one gamma_<comparison> TINYINT per comparison (the level's number; -1 where it
+    tells nothing).
+    """
+    model.refuse_half_trained()
+    with workbench(con) as warehouse:
+        with step("preparing source records"):
+            records = build_compared_record(con, warehouse)
+        with step("blocking"):
+            rules = find_candidate_pairs(con, largest_block=largest_block)
+        with step("weighing pairs"):
+            con.execute(
+                f"create or replace table {warehouse}.scored_pair as "
+                + scored_pairs_sql(model.parameters, model.calibration, lower_weight=lower_weight)
+            ).fetchall()
+        scored = con.execute(f"select count(*) from {warehouse}.scored_pair").fetchall()[0][0]
+    return ScoringReport(
+        records=records,
+        candidate_pairs=sum(rule.new_pairs for rule in rules),
+        scored_pairs=int(scored),
+        rules=tuple(rules),
+    )
+
+
+def scored_pairs_sql(parameters: Parameters, calibration: Calibration, *, lower_weight: float) -> str:
+    """SQL over the workbench's `candidate_pair` and `compared_record` that makes the rows of
+    `scored_pair`.
+    """
+    rules = " ".join(f"when {position} then '{name}'" for position, name in enumerate(blocking_rules()))
+    gammas = ", ".join(each.column for each in comparisons())
+    return f"""
+    select
+        source_record_id_l,
+        source_record_id_r,
+        match_weight,
+        {calibration.probability_sql("match_weight")} as match_probability,
+        case rule {rules} else '{WITHIN_COMPONENT}' end as blocking_rule,
+        unadjusted_match_weight,
+        adjustment,
+        {gammas}
+    from (
+        select *, unadjusted_match_weight + {adjustment_weight_sql(parameters)} as match_weight
+        from (
+            select *, {_weight_sql(parameters)} as unadjusted_match_weight, {_adjustment_sql()} as adjustment
+            from ({levels_sql()})
+        )
+    )
+    where match_weight >= {lower_weight!r}
+    """
+
+
+def calibrating_pairs_sql(parameters: Parameters) -> str:
+    """SQL: the candidate pairs as calibration looks at them (`linkage.calibration`).
+
+    Columns: unadjusted_match_weight and adjustment; the same without Social Security numbers, as
+    weight_without_ssn and adjustment_without_ssn; ssn_label: whether the two whole numbers agree, null where a
+    number is not whole or where only a rule on the number brought the pair.
+    """
+    ssn = comparison("ssn")
+    both_whole = (
+        "equal",
+        "last_four_equal_first_five_differ",
+        "first_five_equal_last_four_differ",
+        "conflict",
+    )
+    numbers = ", ".join(str(ssn.number_of(level)) for level in both_whole)
+    first_on_ssn = min(
+        position for position, rule in enumerate(blocking_rules().values()) if rule.rests_on_ssn
+    )
+    without_ssn = replace(
+        parameters,
+        levels={**parameters.levels, ssn.name: dict.fromkeys(parameters.levels[ssn.name], _NOTHING)},
+    )
+    return f"""
+    select
+        {_weight_sql(parameters)} as unadjusted_match_weight,
+        {_adjustment_sql()} as adjustment,
+        {_weight_sql(without_ssn)} as weight_without_ssn,
+        {_adjustment_sql(without="ssn")} as adjustment_without_ssn,
+        case when {ssn.column} in ({numbers}) and rule < {first_on_ssn}
+            then {ssn.column} = {ssn.number_of("equal")} end as ssn_label
+    from ({levels_sql()})
+    """
+
+
+def adjustment_weight_sql(parameters: Parameters) -> str:
+    """SQL: the weight that the column `adjustment` adds."""
+    branches = " ".join(f"when '{name}' then {weight!r}" for name, weight in parameters.adjustments.items())
+    return f"case adjustment {branches} else 0 end"
+
+
+def levels_sql(of: Sequence[Comparison] | None = None) -> str:
+    """SQL: every candidate pair with its level in each comparison and the shares of the names it has in common.
+
+    Common bits are counted in an inner select, once for all levels, and only where the names differ. `of` restricts
+    it to some comparisons.
+    """
+    chosen = comparisons() if of is None else of
+    counted = {
+        common_bits(bits): (f"{bits}_common", f"if({token}_l <> {token}_r, {common_bits(bits)}, null)")
+        for bits, token in zip(FILTERS, ("first_name_token", "last_name_token"), strict=True)
+    }
+    gammas, commons = [], []
+    for each in chosen:
+        branches = []
+        for level in each.levels:
+            when = level.when
+            for counting, (name, _) in counted.items():
+                when = when and when.replace(counting, name)
+            number = each.number_of(level.name)
+            branches.append(f"else {number}" if when is None else f"when {when} then {number}")
+        gammas.append(f"cast(case {' '.join(branches)} end as tinyint) as {each.column}")
+    compared = {column for each in chosen for column in each.columns_compared()}
+    commons = [f"{counting} as {name}" for name, counting in counted.values() if f"{name[:-7]}_1" in compared]
+    rarities = [level.rarity_of for each in chosen for level in each.levels if level.rarity_of]
+    columns = [f"l.{column} as {column}_l, r.{column} as {column}_r" for column in sorted(compared)]
+    shares = [f"l.tf_{column} as tf_{column}" for column in rarities]
+    ids = "source_record_id_l, source_record_id_r, record_number_l, record_number_r, rule"
+    return f"""
+    select {", ".join([ids, *(f"tf_{column}" for column in rarities), *gammas])}
+    from (
+        select {", ".join(["*", *commons])}
+        from (
+            select candidate_pair.*, l.source_record_id as source_record_id_l,
+                r.source_record_id as source_record_id_r, {", ".join([*columns, *shares])}
+            from candidate_pair
+            inner join compared_record as l on l.record_number = candidate_pair.record_number_l
+            inner join compared_record as r on r.record_number = candidate_pair.record_number_r
+        )
+    )
+    """
+
+
+def _weight_sql(parameters: Parameters) -> str:
+    """SQL: the prior's weight plus each comparison's, the rarity of a shared name in place of its average.
+
+    Sharing a value that a share f of clients have weighs log2(m / f), f being at least `RAREST_NAME`.
+    """
+    terms = [repr(parameters.prior_weight)]
+    for each in comparisons():
+        branches = []
+        for level in each.levels:
+            if level.tells_nothing:
+                continue
+            learned = parameters.levels[each.name][level.name]
+            weight = repr(learned.match_weight)
+            if level.rarity_of and learned.observed:
+                share = f"greatest(tf_{level.rarity_of}, {RAREST_NAME!r})"
+                weight = f"{math.log2(learned.m)!r} - log2({share})"
+            branches.append(f"when {each.number_of(level.name)} then {weight}")
+        terms.append(f"case {each.column} {' '.join(branches)} else 0 end")
+    return " + ".join(terms)
+
+
+def _adjustment_sql(without: str | None = None) -> str:
+    """SQL: the name of the first adjustment that applies to a pair, null where none does.
+
+    `without` names a comparison to be taken as saying nothing.
+    """
+    branches = []
+    for adjustment in adjustments():
+        conditions = []
+        for name, levels in adjustment.when.items():
+            numbers = sorted(comparison(name).number_of(level) for level in levels)
+            column = "-1" if name == without else comparison(name).column
+            conditions.append(f"{column} in ({', '.join(map(str, numbers))})")
+        branches.append(f"when {' and '.join(conditions)} then '{adjustment.name}'")
+    return f"case {' '.join(branches)} end"

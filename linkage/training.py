@@ -1,0 +1,507 @@
+"""Learning a model from the source records themselves: no labels, no truth.
+
+Training is its own job, about once a year; its result is a model file that scoring reads. A model file
+holds rates and counts, never a token, a term frequency table or anything else of a person.
+"""
+
+import hashlib
+import json
+import logging
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+from duckdb import DuckDBPyConnection
+from splink import DuckDBAPI, Linker, SettingsCreator
+from splink.blocking_rule_library import CustomRule
+
+from linkage.blocking import LARGEST_BLOCK, build_compared_record, find_candidate_pairs, workbench
+from linkage.calibration import Calibration, LabelledPairs, calibrate, with_link_threshold
+from linkage.errors import UsageError
+from linkage.model import Learned, Parameters, adjustments, comparisons, rarity_columns, splink_settings
+from linkage.progress import say, step
+from linkage.scoring import adjustment_weight_sql, calibrating_pairs_sql, levels_sql
+
+MODEL_FILE_VERSION = 1
+
+_SESSIONS = {
+    "same birth date": ("birth_date_token",),
+    "same first and last name": ("first_name_token", "last_name_token"),
+    "same Social Security number": ("ssn_token",),
+}
+"""Expectation maximisation looks at pairs that share something, and learns the comparisons that do not look
+at what is shared. Between them the sessions cover every comparison.
+"""
+
+_LEAST_SESSION_PAIRS = 200
+"""A session on fewer pairs would learn noise."""
+
+_LEAST_BOTH_NETS = 50
+_ASSUMED_RECALL = 0.6
+"""Recall of names and birth date where too few Social Security numbers tell it: an assumption, and
+stated.
+"""
+
+_RAREST_IN_A_PERSON = 1e-4
+"""No level is rarer than this among pairs of one person: no training can show that something never
+happens.
+"""
+
+_LEAST_MATCHES_SEEN = 100
+"""Probable matches for which a comparison must say something to be learned at all."""
+
+_CONVERGED_BELOW = 1e-3
+"""Learning has settled when no m changed by more than this in its last iteration."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """A trained model: Splink's settings with what was learned, the calibration, and how training went.
+
+    `training` holds counts and rates for the training report: records, prior and how it was found, each
+    session's iterations and last change, levels never observed, blocking counts, `complete` and, if not,
+    `incomplete_because`.
+    """
+
+    splink_settings: Mapping[str, Any]
+    parameters: Parameters
+    calibration: Calibration
+    training: Mapping[str, Any]
+
+    @property
+    def version(self) -> str:
+        """`v1-` and eight hexadecimal digits of the SHA-256 of the contents: equal models have equal
+        versions.
+        """
+        contents = json.dumps(self._contents(), sort_keys=True).encode()
+        return f"v{MODEL_FILE_VERSION}-{hashlib.sha256(contents).hexdigest()[:8]}"
+
+    def refuse_half_trained(self) -> None:
+        """Raise UsageError when a comparison was not learned: Splink would only warn, and guess."""
+        if not self.training["complete"]:
+            raise UsageError(
+                f"Model {self.version} is half trained: {self.training['incomplete_because']} "
+                "Train again on more deliveries."
+            )
+
+    def save(self, path: Path) -> None:
+        """Write the model to a JSON file."""
+        text = json.dumps({"version": self.version, **self._contents()}, indent=1, sort_keys=True)
+        path.write_text(text + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: Path) -> "Model":
+        """Read a model file. Raises UsageError when it is not one, or was changed by hand."""
+        try:
+            written = json.loads(path.read_text(encoding="utf-8"))
+            levels = written["parameters"]["levels"]
+            model = cls(
+                splink_settings=written["splink_settings"],
+                parameters=Parameters(
+                    prior=written["parameters"]["prior"],
+                    levels={
+                        name: {level: Learned(**learned) for level, learned in of_comparison.items()}
+                        for name, of_comparison in levels.items()
+                    },
+                    adjustments=written["parameters"]["adjustments"],
+                ),
+                calibration=Calibration.from_json(written["calibration"]),
+                training=written["training"],
+            )
+            version = written["version"]
+        except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+            raise UsageError(
+                f"{path.name} is not a model file. Train a model, or name another file."
+            ) from error
+        expected = {
+            each.name: [level.name for level in each.levels if not level.tells_nothing]
+            for each in comparisons()
+        }
+        if {name: list(of_comparison) for name, of_comparison in levels.items()} != expected and {
+            name: sorted(of_comparison) for name, of_comparison in levels.items()
+        } != {name: sorted(names) for name, names in expected.items()}:
+            raise UsageError(
+                f"{path.name} was trained with other comparisons than this version of the software has. "
+                "Train a new model."
+            )
+        if version != model.version:
+            raise UsageError(
+                f"{path.name} was changed after training: its contents do not give its version. Train a new model."
+            )
+        return model
+
+    def _contents(self) -> dict[str, Any]:
+        return {
+            "splink_settings": self.splink_settings,
+            "parameters": asdict(self.parameters),
+            "calibration": self.calibration.to_json(),
+            "training": self.training,
+        }
+
+
+def train(
+    con: DuckDBPyConnection,
+    *,
+    seed: int,
+    max_pairs: int = 1_000_000,
+    target_precision: float = 0.99,
+    largest_block: int = LARGEST_BLOCK,
+) -> Model:
+    """Learn a model from the table `source_record`.
+
+    `max_pairs` caps the pairs of each step that looks at pairs; `target_precision` is the estimated
+    precision of links for which the default threshold is chosen. The same records and the same seed give
+    the same model.
+
+    Raises UsageError, in a sentence, when there is nothing to learn from.
+    """
+    with workbench(con) as warehouse, _quiet_splink():
+        with step("preparing source records"):
+            records = build_compared_record(con, warehouse)
+        with step("estimating how many pairs are one person"):
+            _find_probable_matches(con)
+            prior, prior_report = _estimate_prior(con, records)
+        with step("learning from pairs at random"):
+            strangers = _learn_from_strangers(con, records, seed=seed, max_pairs=max_pairs)
+            seen = _count_levels_in_matches(con, seed=seed, max_pairs=max_pairs)
+        settings = splink_settings(prior=prior, strangers=strangers)
+        linker = splink_linker(con, settings)
+        sessions = []
+        for name, columns in _SESSIONS.items():
+            with step(f"learning from pairs with the {name}"):
+                sessions.append(_learn(con, linker, name, columns, max_pairs))
+        learned_settings = linker.misc.save_model_to_json()
+        parameters, unobserved, unlearned = _learned(learned_settings, prior, strangers, seen)
+        with step("blocking"):
+            rules = find_candidate_pairs(con, largest_block=largest_block)
+        with step("calibrating"):
+            parameters, calibration = _calibrated(
+                con, parameters, seed=seed, max_pairs=max_pairs, target_precision=target_precision
+            )
+    training = {
+        "records": records,
+        "seed": seed,
+        "max_pairs": max_pairs,
+        "prior": prior_report,
+        "sessions": sessions,
+        "unobserved_levels": unobserved,
+        "blocking": [asdict(rule) for rule in rules],
+        "complete": not unlearned,
+        "incomplete_because": "" if not unlearned else f"nothing was learned of {', '.join(unlearned)}.",
+    }
+    return Model(
+        splink_settings=_with_parameters(learned_settings, parameters),
+        parameters=parameters,
+        calibration=calibration,
+        training=training,
+    )
+
+
+@contextmanager
+def _quiet_splink() -> Iterator[None]:
+    """Keep Splink's running commentary out of the log; what matters of it is in the training report."""
+    logger = logging.getLogger("splink")
+    level, propagates = logger.level, logger.propagate
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+        logger.propagate = propagates
+
+
+def splink_linker(con: DuckDBPyConnection, settings: SettingsCreator | Mapping[str, Any]) -> Linker:
+    """A Splink linker over the workbench's `compared_record`, name frequencies as counted over clients."""
+    shares = ", ".join(f"tf_{column}" for column in rarity_columns())
+    con.execute(
+        f"create or replace view splink_record as select * exclude ({shares}) from compared_record"
+    ).fetchall()
+    database = DuckDBAPI(con)
+    chosen = settings if isinstance(settings, SettingsCreator) else dict(settings)
+    linker = Linker(database.register("splink_record"), chosen, log_level=logging.ERROR)
+    for column in rarity_columns():
+        linker.table_management.register_term_frequency_lookup(database.register(f"{column}_share"), column)
+    return linker
+
+
+def _find_probable_matches(con: DuckDBPyConnection) -> None:
+    """Create `probable_match` in the workbench: pairs caught by one of two nets.
+
+    Columns: l and r (record numbers), by_ssn (one whole Social Security number), by_names (one first and last name
+    and one birth date).
+    """
+    pair = """
+        select l.record_number as l, r.record_number as r from compared_record as l
+        inner join compared_record as r
+            on {on} and l.record_number < r.record_number and l.client_number <> r.client_number
+    """
+    by_ssn = pair.format(on="l.ssn_token = r.ssn_token")
+    by_names = pair.format(
+        on="l.names_in_order = r.names_in_order and l.birth_date_token = r.birth_date_token"
+    )
+    con.execute(
+        f"""
+        create or replace table probable_match as
+        select l, r, bool_or(by_ssn) as by_ssn, bool_or(not by_ssn) as by_names
+        from (select *, true as by_ssn from ({by_ssn}) union all select *, false from ({by_names}))
+        group by l, r
+        """
+    ).fetchall()
+
+
+def _estimate_prior(con: DuckDBPyConnection, records: int) -> tuple[float, dict[str, Any]]:
+    """The share of all pairs that are one person, by capture and recapture (Lincoln and Petersen).
+
+    What part of the pairs with one Social Security number also have one name and birth date is the recall of names
+    and birth date; the pairs that these catch, divided by it, is the number of true pairs.
+    """
+    ssn_pairs, name_pairs, both = con.execute(
+        """
+        select count(*) filter (by_ssn), count(*) filter (by_names), count(*) filter (by_ssn and by_names)
+        from probable_match
+        """
+    ).fetchall()[0]
+    if not name_pairs and not ssn_pairs:
+        raise UsageError(
+            "No two source records of different clients share names and birth date, or a Social Security number: "
+            "there is nothing to learn from. Check that the deliveries are of the same months and encoded under "
+            "one key."
+        )
+    if both >= _LEAST_BOTH_NETS:
+        recall = both / ssn_pairs
+        because = "the share of pairs with one Social Security number that also have one name and birth date"
+    else:
+        recall = _ASSUMED_RECALL
+        because = (
+            f"assumed: only {both} pairs agree on Social Security number, names and birth date, "
+            f"fewer than {_LEAST_BOTH_NETS}"
+        )
+    found = max(name_pairs / recall, ssn_pairs)
+    prior = min(found / (records * (records - 1) / 2), 0.5)
+    return prior, {
+        "probability": prior,
+        "pairs_with_one_ssn": ssn_pairs,
+        "pairs_with_one_name_and_birth_date": name_pairs,
+        "pairs_with_both": both,
+        "recall": recall,
+        "recall_because": because,
+    }
+
+
+def _learn_from_strangers(
+    con: DuckDBPyConnection, records: int, *, seed: int, max_pairs: int
+) -> dict[str, dict[str, float]]:
+    """The u of every level: its share among pairs of records drawn at random, of which probable matches are left out.
+
+    For each comparison the pairs are drawn among records that say something for it, so that rare fields such as
+    suffixes are learned from as many pairs as names. Half a pair is added to each level: what did not happen among
+    so many pairs is rare, not impossible. (Splink's own sampling neither leaves out matches, which in a small county
+    spoil the u of an equal Social Security number, nor tells how many pairs an estimate rests on.)
+    """
+    con.execute(
+        """
+        create or replace table likely_same as
+        select l as record_number_l, r as record_number_r from probable_match
+        """
+    ).fetchall()
+    shares: dict[str, dict[str, float]] = {}
+    for number, each in enumerate(comparisons()):
+        says_something = " and ".join(f"{column} is not null" for column in each.columns_needed())
+        telling = con.execute(
+            f"""
+            select record_number, client_number from compared_record where {says_something}
+            order by record_number
+            """
+        ).fetchnumpy()
+        _draw_pairs(con, telling, np.random.default_rng([seed, number]), max_pairs)
+        counts = dict(
+            con.execute(
+                f"""
+                select {each.column}, count(*)
+                from ({levels_sql((each,))}) anti join likely_same using (record_number_l, record_number_r)
+                group by all
+                """
+            ).fetchall()
+        )
+        names = each.level_names()
+        total = sum(counts.get(level, 0) for level in names)
+        shares[each.name] = {
+            name: (counts.get(level, 0) + 0.5) / (total + 0.5 * len(names)) for level, name in names.items()
+        }
+    return shares
+
+
+def _draw_pairs(
+    con: DuckDBPyConnection,
+    records: Mapping[str, npt.NDArray[np.int32]],
+    dice: np.random.Generator,
+    pairs: int,
+) -> None:
+    """Create `candidate_pair`: about so many pairs of records of different clients, drawn with replacement."""
+    count = len(records["record_number"])
+    drawn = dice.integers(0, max(count, 1), size=(2, pairs if count else 0))
+    drawn = drawn[:, records["client_number"][drawn[0]] != records["client_number"][drawn[1]]]
+    numbers = np.sort(records["record_number"][drawn], axis=0)
+    pair_frame = pl.DataFrame({"record_number_l": numbers[0], "record_number_r": numbers[1]})
+    con.register("pair_frame", pair_frame.to_arrow())
+    con.execute(
+        "create or replace table candidate_pair as select *, 0::utinyint as rule from pair_frame"
+    ).fetchall()
+    con.unregister("pair_frame")
+
+
+def _count_levels_in_matches(con: DuckDBPyConnection, *, seed: int, max_pairs: int) -> dict[str, int]:
+    """For each comparison, how many probable matches it says something for (of at most `max_pairs`)."""
+    matches = con.execute("select count(*) from probable_match").fetchall()[0][0]
+    con.execute(
+        f"""
+        create or replace table candidate_pair as
+        select l as record_number_l, r as record_number_r, 0::utinyint as rule from probable_match
+        where hash(l, r, {seed}) % {max(matches, 1)} < {max_pairs}
+        """
+    ).fetchall()
+    columns = ", ".join(f"count(*) filter ({each.column} >= 0)" for each in comparisons())
+    counts = con.execute(f"select {columns} from ({levels_sql()})").fetchall()[0]
+    return {each.name: int(count) for each, count in zip(comparisons(), counts, strict=True)}
+
+
+def _learn(
+    con: DuckDBPyConnection, linker: Linker, name: str, columns: tuple[str, ...], max_pairs: int
+) -> dict[str, Any]:
+    """One session of expectation maximisation; a truthful account of it."""
+    shared = " and ".join(f"l.{column} = r.{column}" for column in columns)
+    pairs = con.execute(
+        f"""
+        select count(*) from compared_record as l inner join compared_record as r
+            on {shared} and l.record_number < r.record_number and l.client_number <> r.client_number
+        """
+    ).fetchall()[0][0]
+    account: dict[str, Any] = {"pairs_with_the": name, "pairs": pairs}
+    if pairs < _LEAST_SESSION_PAIRS:
+        say(f"too few pairs with the {name} to learn from: {pairs}")
+        return account | {"held": False, "iterations": 0, "converged": False, "last_change": None}
+    session = linker.training.estimate_parameters_using_expectation_maximisation(
+        CustomRule(f"{shared} and l.client_number <> r.client_number"),
+        estimate_without_term_frequencies=True,
+        max_pairs=max_pairs,
+        record_sample_proportion=0.1,
+    )
+    history: dict[int, dict[tuple[str, int], float]] = {}
+    for record in session.m_u_values_interactive_history_chart().raw_records:
+        if isinstance(record.m_probability, float):
+            at = (record.comparison_name, record.comparison_vector_value)
+            history.setdefault(record.iteration, {})[at] = record.m_probability
+    iterations = max(history)
+    last, before = history[iterations], history[max(iterations - 1, 0)]
+    last_change = max((abs(m - before[at]) for at, m in last.items() if at in before), default=math.inf)
+    converged = last_change < _CONVERGED_BELOW
+    if not converged:
+        say(f"learning from pairs with the {name} did not settle in {iterations} iterations")
+    return account | {
+        "held": True,
+        "iterations": iterations,
+        "converged": converged,
+        "last_change": last_change if math.isfinite(last_change) else None,
+    }
+
+
+def _learned(
+    settings: Mapping[str, Any],
+    prior: float,
+    strangers: Mapping[str, Mapping[str, float]],
+    seen: Mapping[str, int],
+) -> tuple[Parameters, list[str], list[str]]:
+    """The parameters in Splink's settings; levels that learned nothing; comparisons that should have but did not.
+
+    A comparison that says something for too few probable matches is left out (every level weighs nothing): what
+    expectation maximisation makes of a handful of pairs is noise.
+    """
+    levels: dict[str, dict[str, Learned]] = {}
+    unobserved: list[str] = []
+    unlearned: list[str] = []
+    of_splink = {each["output_column_name"]: each["comparison_levels"] for each in settings["comparisons"]}
+    for each in comparisons():
+        found = {level["label_for_charts"]: level.get("m_probability") for level in of_splink[each.name]}
+        enough = seen[each.name] >= _LEAST_MATCHES_SEEN
+        levels[each.name] = {}
+        for name in each.level_names().values():
+            u = strangers[each.name][name]
+            m = found[name] if enough else None
+            if m is None:
+                unobserved.append(f"{each.name}: {name}")
+            levels[each.name][name] = Learned(
+                m=u if m is None else max(m, _RAREST_IN_A_PERSON), u=u, observed=m is not None
+            )
+        if enough and not any(learned.observed for learned in levels[each.name].values()):
+            unlearned.append(each.name)
+    supposed = {each.name: each.match_weight for each in adjustments()}
+    return Parameters(prior=prior, levels=levels, adjustments=supposed), unobserved, unlearned
+
+
+def _calibrated(
+    con: DuckDBPyConnection,
+    parameters: Parameters,
+    *,
+    seed: int,
+    max_pairs: int,
+    target_precision: float,
+) -> tuple[Parameters, Calibration]:
+    """Calibrate on the candidate pairs, or on a sample of `max_pairs` of them; parameters with adjustments learned."""
+    candidates = con.execute("select count(*) from candidate_pair").fetchall()[0][0]
+    if candidates > max_pairs:
+        con.execute(
+            f"""
+            create or replace table candidate_pair as select * from candidate_pair
+            where hash(record_number_l, record_number_r, {seed}) % {candidates} < {max_pairs}
+            """
+        ).fetchall()
+    con.execute(f"create or replace table calibrating_pair as {calibrating_pairs_sql(parameters)}").fetchall()
+    learnable = {each.name: each.match_weight for each in adjustments() if each.learned}
+    numbers = " ".join(f"when '{name}' then {number}" for number, name in enumerate(learnable, start=1))
+    labelled = con.execute(
+        f"""
+        select weight_without_ssn, ssn_label, case adjustment_without_ssn {numbers} else 0 end as adjustment
+        from calibrating_pair where ssn_label is not null
+        """
+    ).fetchnumpy()
+    calibration, learned = calibrate(
+        LabelledPairs(
+            weights=np.asarray(labelled["weight_without_ssn"], dtype=np.float64),
+            adjustment=np.asarray(labelled["adjustment"], dtype=np.int64),
+            numbers_agree=np.asarray(labelled["ssn_label"], dtype=np.bool_),
+        ),
+        supposed_adjustments=learnable,
+    )
+    adjusted = replace(parameters, adjustments={**parameters.adjustments, **learned})
+    weights = con.execute(
+        f"""
+        select unadjusted_match_weight + {adjustment_weight_sql(adjusted)} as match_weight from calibrating_pair
+        """
+    ).fetchnumpy()
+    return adjusted, with_link_threshold(
+        calibration,
+        np.asarray(weights["match_weight"], dtype=np.float64),
+        target_precision=target_precision,
+    )
+
+
+def _with_parameters(settings: Mapping[str, Any], parameters: Parameters) -> dict[str, Any]:
+    """Splink's settings with the model's own m and u, so that Splink's charts and predict show what is
+    used.
+    """
+    written = json.loads(json.dumps(settings))
+    written["probability_two_random_records_match"] = parameters.prior
+    for each in written["comparisons"]:
+        for level in each["comparison_levels"]:
+            learned = parameters.levels[each["output_column_name"]].get(level["label_for_charts"])
+            if learned is not None:
+                level["m_probability"] = learned.m
+                level["u_probability"] = learned.u
+    written.pop("linker_uid", None)
+    return written

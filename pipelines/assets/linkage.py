@@ -1,0 +1,161 @@
+"""Assets of linkage: source records, the model, scored pairs, clusters and the persons that last."""
+
+import dataclasses
+from typing import Any
+
+import dagster as dg
+
+from linkage.clustering import cluster as cluster_clients
+from linkage.decisions import effective_decisions
+from linkage.errors import CheckFailedError
+from linkage.records import build_source_record
+from linkage.registry import update_registry
+from linkage.scoring import score
+from linkage.source import declared_sources
+from linkage.training import Model, train
+from pipelines.assets.deliveries import delivery_assets
+from pipelines.models import chosen_model, keep_model
+from pipelines.resources import WAREHOUSE_POOL, CountyWorkspace
+from pipelines.state import default_as_of
+from pipelines.workspace import Workspace
+
+TRAINING_SEED = 20_240_101
+"""Fixed, so that training twice on the same source records gives the same model."""
+
+LEAST_WEIGHT_KEPT = -4.0
+"""Pairs lighter than this (odds of 1 to 16) are neither linked nor worth a steward's time."""
+
+_GROUP = "linkage"
+
+
+class Training(dg.Config):  # type: ignore[misc]
+    """How to come by the model."""
+
+    retrain: bool = False
+    """Train a new model even though the county file's choice exists."""
+
+
+@dg.asset(
+    deps=[asset.key for asset in delivery_assets],
+    group_name=_GROUP,
+    description="One row per source, client and encoded identity: what linkage compares.",
+    kinds={"duckdb"},
+    pool=WAREHOUSE_POOL,
+)
+def source_record(county: CountyWorkspace) -> dg.MaterializeResult:  # type: ignore[type-arg]  # noqa: D103
+    with county.warehouse() as connection:
+        rows = build_source_record(connection, list(declared_sources().values()))
+    return dg.MaterializeResult(metadata={"dagster/row_count": rows})
+
+
+@dg.asset(
+    deps=[source_record],
+    group_name=_GROUP,
+    description="The linkage model that the county file chooses; the first run trains one.",
+    kinds={"splink", "json"},
+    pool=WAREHOUSE_POOL,
+)
+def linkage_model(county: CountyWorkspace, config: Training) -> dg.MaterializeResult:  # type: ignore[type-arg]  # noqa: D103
+    workspace = county.open()
+    policy = workspace.settings().linkage
+    model = None if config.retrain else chosen_model(workspace, policy.model)
+    trained = model is None
+    if model is None:
+        with county.warehouse() as connection:
+            model = train(connection, seed=TRAINING_SEED, largest_block=policy.largest_block)
+        keep_model(workspace, model)
+    return dg.MaterializeResult(
+        metadata={
+            "version": model.version,
+            "trained_now": trained,
+            "calibration": model.calibration.because,
+            "link_threshold": model.calibration.link_because,
+            "training": dg.MetadataValue.json(dict(model.training)),
+        }
+    )
+
+
+@dg.asset(
+    deps=[source_record, linkage_model],
+    group_name=_GROUP,
+    description="Pairs of source records that share enough to be compared, with their match weight.",
+    kinds={"duckdb", "splink"},
+    pool=WAREHOUSE_POOL,
+)
+def scored_pair(county: CountyWorkspace) -> dg.MaterializeResult:  # type: ignore[type-arg]  # noqa: D103
+    workspace = county.open()
+    model = _model(workspace)
+    with county.warehouse() as connection:
+        report = score(
+            connection,
+            model,
+            lower_weight=LEAST_WEIGHT_KEPT,
+            largest_block=workspace.settings().linkage.largest_block,
+        )
+    return dg.MaterializeResult(metadata=_metadata(report, row_count=report.scored_pairs))
+
+
+@dg.asset(
+    deps=[scored_pair],
+    group_name=_GROUP,
+    description="Source clients grouped into persons-to-be of this run, with steward decisions respected.",
+    kinds={"duckdb"},
+    pool=WAREHOUSE_POOL,
+)
+def cluster(county: CountyWorkspace) -> dg.MaterializeResult:  # type: ignore[type-arg]  # noqa: D103
+    workspace = county.open()
+    policy = workspace.settings().linkage
+    model = _model(workspace)
+    link_weight = (
+        model.calibration.link_weight
+        if policy.link_at == "calibrated"
+        else model.calibration.weight_at(policy.link_at)
+    )
+    with county.warehouse() as connection:
+        report = cluster_clients(
+            connection,
+            model,
+            decisions=effective_decisions(workspace.stewardship),
+            max_cluster_size=policy.max_cluster_size,
+            link_weight=link_weight,
+        )
+        connection.execute(
+            "create or replace table linkage_run as select ?::varchar as model_version, ?::double as link_weight",
+            [model.version, link_weight],
+        ).fetchall()
+    return dg.MaterializeResult(metadata=_metadata(report, row_count=report.clients))
+
+
+@dg.asset(
+    deps=[cluster],
+    group_name=_GROUP,
+    description="Which person each source client is; ids are minted once and every change is an event.",
+    kinds={"duckdb"},
+    pool=WAREHOUSE_POOL,
+)
+def person_crosswalk(county: CountyWorkspace) -> dg.MaterializeResult:  # type: ignore[type-arg]  # noqa: D103
+    workspace = county.open()
+    with county.warehouse() as connection:
+        report = update_registry(connection, workspace.registry_seed(), run=str(default_as_of(connection)))
+    return dg.MaterializeResult(metadata=_metadata(report))
+
+
+linkage_assets = [source_record, linkage_model, scored_pair, cluster, person_crosswalk]
+
+
+def _model(workspace: Workspace) -> Model:
+    model = chosen_model(workspace, workspace.settings().linkage.model)
+    if model is None:
+        raise CheckFailedError(
+            f"{workspace.models} holds no linkage model yet. Run `familiar-faces train` or `familiar-faces run`."
+        )
+    return model
+
+
+def _metadata(report: Any, row_count: int | None = None) -> dict[str, Any]:
+    """A report's counts as Dagster metadata; nested parts as JSON."""
+    metadata = {
+        name: dg.MetadataValue.json(value) if isinstance(value, list | tuple | dict) else value
+        for name, value in dataclasses.asdict(report).items()
+    }
+    return metadata if row_count is None else {**metadata, "dagster/row_count": row_count}

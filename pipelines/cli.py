@@ -1,0 +1,303 @@
+"""The command line. Every command imports what it needs when it runs, so that an agency's `encode` starts fast.
+
+Exit codes: 0 done, 1 a bug, 2 usage, 3 a delivery was refused, 4 a blocking check failed, 5 policy.
+"""
+
+import datetime as dt
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from linkage.errors import FamiliarFacesError, UsageError
+
+if TYPE_CHECKING:
+    from linkage.encoding.keys import KeyKind
+    from linkage.source import Source
+
+_FOLDER = click.Path(file_okay=False, path_type=Path)
+_EXISTING_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+_FILE = click.Path(dir_okay=False, path_type=Path)
+_EXISTING_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_INTERRUPTED = 130
+
+_workspace_option = click.option(
+    "--workspace",
+    type=_FOLDER,
+    required=True,
+    envvar="FAMILIAR_FACES_WORKSPACE",
+    help="The county's folder (or set FAMILIAR_FACES_WORKSPACE).",
+)
+
+
+def _declared(source: str) -> "Source":
+    from linkage.source import declared_sources
+
+    if source not in declared_sources():
+        raise UsageError(f"There is no source of that name; the sources are {', '.join(declared_sources())}.")
+    return declared_sources()[source]
+
+
+def _example(text: str) -> str:
+    return f"Example: {text}"
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="familiar-faces")
+def cli() -> None:
+    """Familiar Faces: link de-identified jail, shelter, EMS and hospital extracts for outreach and care.
+
+    Agencies run keygen, encode, check and rejoin. The county's data team runs train, run, evaluate and release.
+    """
+
+
+@cli.command(epilog=_example("familiar-faces demo --workspace workspace/demo"))
+@click.option("--workspace", type=_FOLDER, default=Path("workspace/demo"), show_default=True)
+@click.option("--people", type=click.IntRange(min=200), default=20_000, show_default=True)
+@click.option("--months", type=click.IntRange(min=1, max=120), default=24, show_default=True)
+@click.option("--seed", type=int, default=1, show_default=True)
+def demo(workspace: Path, people: int, months: int, seed: int) -> None:
+    """Simulate a county, encode its extracts, run the pipeline and publish a release."""
+    from pipelines.demo import run_demo
+
+    run_demo(workspace, people=people, months=months, seed=seed)
+
+
+@cli.command(
+    epilog=_example("familiar-faces simulate --people 20000 --months 24 --seed 1 --out county")
+)
+@click.option("--people", type=click.IntRange(min=200), default=20_000, show_default=True)
+@click.option("--months", type=click.IntRange(min=1, max=120), default=24, show_default=True)
+@click.option("--seed", type=int, default=1, show_default=True)
+@click.option("--out", type=_FOLDER, required=True, help="Folder for raw/<source>/<month>/ and truth.parquet.")
+def simulate(people: int, months: int, seed: int, out: Path) -> None:
+    """Write the raw extracts of a simulated county, and the truth about who is who."""
+    from sample_data.county import simulate as simulate_county
+
+    county = simulate_county(people=people, months=months, seed=seed, out=out)
+    click.echo(county.as_text())
+
+
+@cli.command(epilog=_example("familiar-faces keygen project --out project.key"))
+@click.argument("kind", type=click.Choice(["project", "agency"]))
+@click.option("--out", type=_FILE, required=True, help="Key file to make; it is readable by you alone.")
+def keygen(kind: "KeyKind", out: Path) -> None:
+    """Make a new secret key: the project's (all its agencies share it) or an agency's own."""
+    from linkage.encoding.keys import write_new_key
+
+    key = write_new_key(out, kind)
+    click.echo(f"{out}: new {kind} key, fingerprint {key.fingerprint}")
+    if kind == "project":
+        click.echo(f"Its check value, for project_key_check in county.toml: {key.key_check}")
+        click.echo("Hand the key to the agencies in person or by a secret store. The county must not have it.")
+    else:
+        click.echo("Keep the key at your agency alone: it is what turns return files into your own client ids.")
+
+
+@cli.command(
+    epilog=_example(
+        "familiar-faces encode jail --in extract/ --month 2026-03 --key project.key "
+        "--agency-key jail.key --out landing/"
+    )
+)
+@click.argument("source")
+@click.option("--in", "raw_folder", type=_EXISTING_FOLDER, required=True, help="Folder with people and encounters.")
+@click.option("--format", "extract_format", type=click.Choice(["template"]), default="template", show_default=True)
+@click.option("--month", required=True, help="The month delivered, as YYYY-MM.")
+@click.option("--key", "key_file", type=_FILE, help="Project key file (or set FAMILIAR_FACES_KEY).")
+@click.option("--agency-key", "agency_key_file", type=_FILE, help="Agency key file (or FAMILIAR_FACES_AGENCY_KEY).")
+@click.option("--out", "landing", type=_FOLDER, required=True, help="Landing folder; SOURCE/MONTH is made in it.")
+@click.option("--county", "county_file", type=_EXISTING_FILE, help="County file whose code lists to use.")
+@click.option("--covers-from", type=click.DateTime(["%Y-%m-%d"]), help="First day covered, if not the month's first.")
+@click.option("--part-2-program", is_flag=True, help="This agency's substance-use records are 42 CFR Part 2 records.")
+def encode(
+    source: str,
+    raw_folder: Path,
+    extract_format: str,  # noqa: ARG001
+    month: str,
+    key_file: Path | None,
+    agency_key_file: Path | None,
+    landing: Path,
+    county_file: Path | None,
+    covers_from: dt.datetime | None,
+    part_2_program: bool,
+) -> None:
+    """Encode one month's raw extract into a delivery. Names, birth dates and SSNs stay here."""
+    from linkage.encoding.code_lists import CodeListChoice, load_code_lists
+    from linkage.encoding.delivery import encode_extract
+    from linkage.encoding.keys import load_key
+    from pipelines.settings import load_settings
+
+    choice = CodeListChoice(**load_settings(county_file).code_lists) if county_file else None
+    receipt = encode_extract(
+        source=_declared(source),
+        raw_folder=raw_folder,
+        month=month,
+        project_key=load_key("project", key_file),
+        agency_key=load_key("agency", agency_key_file),
+        landing=landing,
+        code_lists=load_code_lists(choice),
+        covers_from=covers_from.date() if covers_from else None,
+        part2_program=part_2_program,
+    )
+    click.echo(receipt.as_text())
+
+
+@cli.command(epilog=_example("familiar-faces check landing/jail/2026-03"))
+@click.argument("delivery_folder", type=_EXISTING_FOLDER)
+@click.option("--key-check", help="The project's key check value, to be sure that the right key was used.")
+def check(delivery_folder: Path, key_check: str | None) -> None:
+    """Say what a delivery would be refused or quarantined for."""
+    from linkage.encoding.contract import check_delivery, judge, row_rules
+
+    judged = judge(check_delivery(delivery_folder, expected_key_check=key_check))
+    says = {rule_id: rule.says for rules in row_rules(judged.delivery.source).values() for rule_id, rule in rules.items()}
+    click.echo(f"{delivery_folder} keeps the contract.")
+    for stem, counts in judged.counts().items():
+        click.echo(
+            f"{stem}: {counts['delivered']:,} rows, {counts['accepted']:,} would be accepted, "
+            f"{counts['quarantined']:,} quarantined"
+        )
+    for rule_id, rows in judged.broken_rule_counts().items():
+        click.echo(f"  {rule_id}: {rows:,} rows: {says[rule_id]}")
+
+
+@cli.command(
+    epilog=_example(
+        "familiar-faces rejoin --in returns/jail.parquet --people extract/ --agency-key jail.key --out list.csv"
+    )
+)
+@click.option("--in", "return_file", type=_EXISTING_FILE, required=True, help="A file with pseudonymous client_ids.")
+@click.option("--people", "raw_folder", type=_EXISTING_FOLDER, required=True, help="Your own raw people extract.")
+@click.option("--agency-key", "agency_key_file", type=_FILE, help="Agency key file (or FAMILIAR_FACES_AGENCY_KEY).")
+@click.option("--out", type=_FILE, required=True, help="CSV file to write; it names your clients.")
+def rejoin(return_file: Path, raw_folder: Path, agency_key_file: Path | None, out: Path) -> None:
+    """Turn pseudonymous client ids back into the agency's own, at the agency."""
+    from linkage.encoding.keys import load_key
+    from linkage.encoding.rejoin import rejoin as rejoin_file
+
+    rejoined = rejoin_file(return_file, raw_folder, load_key("agency", agency_key_file))
+    rejoined.rows.write_csv(out)
+    click.echo(f"{out}: {rejoined.rows.height:,} rows, {rejoined.unmatched:,} of them without a client of yours")
+
+
+@cli.command(epilog=_example("familiar-faces train --workspace county"))
+@_workspace_option
+def train(workspace: Path) -> None:
+    """Train a new linkage model on what has been accepted, and keep it beside the older ones."""
+    from pipelines.run import train_model
+    from pipelines.workspace import Workspace
+
+    click.echo(train_model(Workspace(workspace)))
+
+
+@cli.command(epilog=_example("familiar-faces run --workspace county --as-of 2026-04-01"))
+@_workspace_option
+@click.option("--as-of", type=click.DateTime(["%Y-%m-%d"]), help="Count up to this day (default: the last day covered).")
+def run(workspace: Path, as_of: dt.datetime | None) -> None:
+    """Ingest what landed, check, link, build the tables and publish a release."""
+    from pipelines.run import refresh
+    from pipelines.workspace import Workspace
+
+    click.echo(refresh(Workspace(workspace), as_of=as_of.date() if as_of else None))
+
+
+@cli.command(epilog=_example("familiar-faces evaluate --workspace county --truth truth.parquet"))
+@_workspace_option
+@click.option("--truth", type=_EXISTING_FILE, required=True, help="Parquet or CSV: source, client_id, truth_id.")
+def evaluate(workspace: Path, truth: Path) -> None:
+    """Measure linkage and cohorts against the truth (a simulated county's, or labelled pairs)."""
+    from pipelines.evaluate import evaluate_workspace
+    from pipelines.workspace import Workspace
+
+    click.echo(evaluate_workspace(Workspace(workspace), truth))
+
+
+@cli.group(
+    invoke_without_command=True,
+    epilog=_example("familiar-faces release --workspace county; familiar-faces release list --workspace county"),
+)
+@click.option("--workspace", type=_FOLDER, envvar="FAMILIAR_FACES_WORKSPACE", help="The county's folder.")
+@click.option("--sign-off", "signer", help="Your name: you have read the checks and approve this release.")
+@click.pass_context
+def release(context: click.Context, workspace: Path | None, signer: str | None) -> None:
+    """Publish what the last run prepared, or look at what was published."""
+    if context.invoked_subcommand is not None:
+        return
+    if workspace is None:
+        raise UsageError("No workspace: pass --workspace or set FAMILIAR_FACES_WORKSPACE.")
+    from pipelines.run import release_prepared
+    from pipelines.workspace import Workspace
+
+    click.echo(release_prepared(Workspace(workspace), signer=signer))
+
+
+@release.command("list", epilog=_example("familiar-faces release list --workspace county"))
+@_workspace_option
+def release_list(workspace: Path) -> None:
+    """List the published releases; the current one is marked."""
+    from pipelines.release import current_release, list_releases
+    from pipelines.workspace import Workspace
+
+    current = current_release(Workspace(workspace))
+    for published in list_releases(Workspace(workspace)):
+        mark = "*" if current is not None and published.release_id == current.release_id else " "
+        click.echo(f"{mark} {published.release_id}  {published.database}")
+
+
+@release.command("verify", epilog=_example("familiar-faces release verify --workspace county"))
+@_workspace_option
+def release_verify(workspace: Path) -> None:
+    """Check every published release against its manifest."""
+    from linkage.errors import CheckFailedError
+    from pipelines.release import list_releases, verify
+    from pipelines.workspace import Workspace
+
+    problems = [problem for published in list_releases(Workspace(workspace)) for problem in verify(published)]
+    if problems:
+        raise CheckFailedError("\n".join(problems))
+    click.echo("Every release is as it was published.")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit with a code that means something."""
+    # Everything that this program writes is private to its user unless a release says otherwise.
+    os.umask(0o077)
+    sys.exit(_exit_code(arguments))
+
+
+def _exit_code(arguments: list[str] | None) -> int:
+    try:
+        cli.main(args=arguments, prog_name="familiar-faces", standalone_mode=False)
+    except FamiliarFacesError as error:
+        click.echo(f"familiar-faces: {error}", err=True)
+        return error.exit_code
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    except click.ClickException as error:
+        error.show()
+        return UsageError.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("familiar-faces: interrupted; nothing half-done was kept.", err=True)
+        return _INTERRUPTED
+    except Exception as error:
+        click.echo(_bug_report(error), err=True)
+        return FamiliarFacesError.exit_code
+    return 0
+
+
+def _bug_report(error: BaseException) -> str:
+    """Where a bug struck, without the exception's message: a library's message may quote a value."""
+    places: list[Any] = traceback.extract_tb(error.__traceback__)
+    trail = " > ".join(f"{Path(place.filename).name}:{place.lineno}" for place in places[-6:])
+    return (
+        f"familiar-faces: a bug ({type(error).__name__}) at {trail}. Its message is withheld because it may quote a "
+        "record. Nothing that was released has changed; please report this line."
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,41 @@
+"""The Dagster code location: assets, checks, jobs and the workspace they work on."""
+
+import dagster as dg
+
+from linkage.source import declared_sources
+from pipelines.assets.deliveries import DELIVERY_MONTHS, delivery_assets
+from pipelines.assets.linkage import linkage_assets
+from pipelines.assets.marts import mart_assets
+from pipelines.assets.release import release, release_checks
+from pipelines.resources import CountyWorkspace
+
+_DELIVERIES = dg.AssetSelection.assets(*(f"{source}_delivery" for source in declared_sources()))
+
+train_linkage_model = dg.define_asset_job(
+    "train_linkage_model",
+    selection=_DELIVERIES | dg.AssetSelection.assets("source_record", "linkage_model"),
+    partitions_def=DELIVERY_MONTHS,
+    description="Ingest what landed and train a new linkage model on it; about once a year.",
+)
+
+refresh = dg.define_asset_job(
+    "refresh",
+    selection=dg.AssetSelection.all(),
+    partitions_def=DELIVERY_MONTHS,
+    description="Ingest what landed, check, link, build the tables and publish a release.",
+)
+
+publish_release = dg.define_asset_job(
+    "publish_release",
+    selection=dg.AssetSelection.assets("release").without_checks(),
+    description="Publish what the last refresh prepared, once it is signed.",
+)
+
+# One process owns the warehouse, so steps run in it one after another.
+defs = dg.Definitions(
+    assets=[*delivery_assets, *linkage_assets, *mart_assets, release],
+    asset_checks=[release_checks],
+    jobs=[train_linkage_model, refresh, publish_release],
+    resources={"county": CountyWorkspace()},
+    executor=dg.in_process_executor,
+)

@@ -1,0 +1,252 @@
+"""From landing to the warehouse: every delivered row is accepted or quarantined, and the counts add up.
+
+A delivery is written to candidate tables, judged there, and promoted in one transaction, so that a delivery that
+fails leaves what was accepted before as it was. Delivering a month again replaces that month.
+"""
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import polars as pl
+
+from linkage.encoding.columns import (
+    DELIVERED_PEOPLE_COLUMNS,
+    ENCOUNTERS_FILE,
+    MANIFEST_FILE,
+    PEOPLE_FILE,
+    PolarsType,
+    delivered_encounter_columns,
+)
+from linkage.encoding.contract import Delivery, check_delivery, judge
+from linkage.encoding.manifest import read_manifest
+from linkage.errors import DeliveryRefusedError
+from linkage.progress import track
+from linkage.source import Source, declared_sources
+from pipelines.relations import create_encounter_kind
+from pipelines.settings import CountySettings
+
+_BOOKKEEPING = """
+create table if not exists delivery (
+    source varchar not null,
+    month varchar not null,
+    covers_from date not null,
+    covers_to date not null,
+    delivered_people bigint not null,
+    accepted_people bigint not null,
+    quarantined_people bigint not null,
+    delivered_encounters bigint not null,
+    accepted_encounters bigint not null,
+    quarantined_encounters bigint not null,
+    key_check varchar not null,
+    code_list_version varchar not null,
+    content_sha256 varchar not null,
+    primary key (source, month),
+    check (delivered_people = accepted_people + quarantined_people),
+    check (delivered_encounters = accepted_encounters + quarantined_encounters)
+);
+create table if not exists quarantined_row (
+    source varchar not null,
+    month varchar not null,
+    file varchar not null,
+    row_number bigint not null,
+    rules varchar[] not null,
+    primary key (source, month, file, row_number)
+);
+"""
+
+_FILES = {"people": PEOPLE_FILE, "encounter": ENCOUNTERS_FILE}
+
+
+@dataclass(frozen=True, kw_only=True)
+class CandidateCounts:
+    """What is waiting in the candidate tables of one source."""
+
+    months: tuple[str, ...]
+    delivered: int
+    accepted: int
+    quarantined: int
+
+
+def prepare_warehouse(connection: duckdb.DuckDBPyConnection) -> None:
+    """Make the bookkeeping tables, the delivered tables of every declared source and the views over them.
+
+    A source that was declared since the last run gets its tables here, and nowhere else.
+    """
+    connection.execute(_BOOKKEEPING).fetchall()
+    for source in declared_sources().values():
+        for part, columns in _delivered_columns(source).items():
+            _create_empty(connection, f"{source.name}_{part}", columns, replace=False)
+    parts = "\nunion all by name\n".join(
+        f"select '{name}' as source, * from {name}_encounter" for name in declared_sources()
+    )
+    connection.execute(f"create or replace view delivered_encounter as {parts}").fetchall()
+    create_encounter_kind(connection)
+
+
+def landed_months(landing: Path, source: Source) -> list[str]:
+    """Months that have a delivery of `source` in landing, in order."""
+    return sorted(path.parent.name for path in (landing / source.name).glob(f"[!.]*/{MANIFEST_FILE}"))
+
+
+def pending_months(connection: duckdb.DuckDBPyConnection, landing: Path, source: Source) -> list[str]:
+    """Landed months whose delivery is new or differs from the one accepted before.
+
+    A manifest that cannot be read is pending too, so that `load_candidate` refuses it with a sentence.
+    """
+    accepted = dict(
+        connection.execute("select month, content_sha256 from delivery where source = ?", [source.name]).fetchall()
+    )
+    return [
+        month
+        for month in landed_months(landing, source)
+        if month not in accepted or _content_sha256(landing / source.name / month) != accepted[month]
+    ]
+
+
+def load_candidate(
+    connection: duckdb.DuckDBPyConnection,
+    landing: Path,
+    source: Source,
+    months: Sequence[str],
+    settings: CountySettings,
+    today: dt.date,
+) -> CandidateCounts:
+    """Check and judge the deliveries of `months` and write them to the candidate tables of `source`.
+
+    Raises PolicyError when no valid agreement covers the source, and DeliveryRefusedError naming the first
+    delivery that breaks the contract; the tables of accepted deliveries are not touched.
+    """
+    settings.agreement_for(source.name, today)
+    expected_key_check = settings.key_check or _key_check_in_use(connection)
+    connection.execute("begin").fetchall()
+    try:
+        for part, columns in _delivered_columns(source).items():
+            _create_empty(connection, f"candidate_{source.name}_{part}", columns, replace=True)
+        for table in ("delivery", "quarantined_row"):
+            connection.execute(
+                f"create or replace table candidate_{source.name}_{table} as from {table} limit 0"
+            ).fetchall()
+        for month in track(months, f"{source.label}: reading deliveries"):
+            delivery = check_delivery(landing / source.name / month, expected_key_check=expected_key_check)
+            _check_belongs(delivery, settings)
+            expected_key_check = delivery.manifest.key_check
+            _write_candidate(connection, source, delivery)
+        connection.execute("commit").fetchall()
+    except BaseException:
+        connection.execute("rollback").fetchall()
+        raise
+    delivered, accepted = connection.execute(
+        "select coalesce(sum(delivered_people + delivered_encounters), 0)::bigint, "
+        f"coalesce(sum(accepted_people + accepted_encounters), 0)::bigint from candidate_{source.name}_delivery"
+    ).fetchall()[0]
+    return CandidateCounts(
+        months=tuple(months), delivered=delivered, accepted=accepted, quarantined=delivered - accepted
+    )
+
+
+def promote(connection: duckdb.DuckDBPyConnection, source: Source) -> None:
+    """Replace the accepted months of `source` by its candidate, in one transaction, and drop the candidate."""
+    tables = {
+        f"{source.name}_people": f"candidate_{source.name}_people",
+        f"{source.name}_encounter": f"candidate_{source.name}_encounter",
+        "delivery": f"candidate_{source.name}_delivery",
+        "quarantined_row": f"candidate_{source.name}_quarantined_row",
+    }
+    connection.execute("begin").fetchall()
+    try:
+        for accepted, candidate in tables.items():
+            of_source = f"source = '{source.name}' and " if accepted in ("delivery", "quarantined_row") else ""
+            connection.execute(
+                f"delete from {accepted} where {of_source}month in (select month from candidate_{source.name}_delivery)"
+            ).fetchall()
+            connection.execute(f"insert into {accepted} by name from {candidate}").fetchall()
+        for candidate in tables.values():
+            connection.execute(f"drop table {candidate}").fetchall()
+        connection.execute("commit").fetchall()
+    except BaseException:
+        connection.execute("rollback").fetchall()
+        raise
+
+
+def _content_sha256(folder: Path) -> str | None:
+    try:
+        return read_manifest((folder / MANIFEST_FILE).read_text(encoding="utf-8")).content_sha256
+    except (OSError, ValueError):
+        return None
+
+
+def _delivered_columns(source: Source) -> dict[str, dict[str, PolarsType]]:
+    bookkeeping = {"month": pl.String(), "row_number": pl.Int32()}
+    return {
+        "people": {**DELIVERED_PEOPLE_COLUMNS, **bookkeeping},
+        "encounter": {**delivered_encounter_columns(source), **bookkeeping},
+    }
+
+
+def _create_empty(
+    connection: duckdb.DuckDBPyConnection, table: str, columns: dict[str, PolarsType], *, replace: bool
+) -> None:
+    connection.register("empty_frame", pl.DataFrame(schema=columns))
+    how = "create or replace table" if replace else "create table if not exists"
+    connection.execute(f"{how} {table} as from empty_frame limit 0").fetchall()
+    connection.unregister("empty_frame")
+
+
+def _key_check_in_use(connection: duckdb.DuckDBPyConnection) -> str | None:
+    values = connection.execute("select distinct key_check from delivery order by all").fetchall()
+    return values[0][0] if values else None
+
+
+def _check_belongs(delivery: Delivery, settings: CountySettings) -> None:
+    for flag, code_list in settings.code_lists.items():
+        delivered = delivery.manifest.code_lists.get(flag)
+        if delivered != code_list:
+            raise DeliveryRefusedError(
+                f"{delivery.folder / MANIFEST_FILE}: the flag {flag} was made from the code list {delivered}, "
+                f"but county.toml asks for {code_list}. Encode the extract again with the county file."
+            )
+
+
+def _write_candidate(connection: duckdb.DuckDBPyConnection, source: Source, delivery: Delivery) -> None:
+    judged = judge(delivery)
+    accepted = {}
+    for part, rows in (("people", judged.people), ("encounter", judged.encounters)):
+        is_accepted = pl.col("broken_rules").list.len() == 0
+        good_rows = rows.filter(is_accepted).drop("broken_rules").with_columns(month=pl.lit(delivery.month))
+        quarantined_rows = rows.filter(~is_accepted).select(
+            source=pl.lit(source.name),
+            month=pl.lit(delivery.month),
+            file=pl.lit(_FILES[part]),
+            row_number="row_number",
+            rules="broken_rules",
+        )
+        _insert(connection, f"candidate_{source.name}_{part}", good_rows)
+        _insert(connection, f"candidate_{source.name}_quarantined_row", quarantined_rows)
+        accepted[part] = good_rows.height
+    counts = pl.DataFrame(
+        {
+            "source": source.name,
+            "month": delivery.month,
+            "covers_from": delivery.manifest.covers_from,
+            "covers_to": delivery.manifest.covers_to,
+            "delivered_people": judged.people.height,
+            "accepted_people": accepted["people"],
+            "quarantined_people": judged.people.height - accepted["people"],
+            "delivered_encounters": judged.encounters.height,
+            "accepted_encounters": accepted["encounter"],
+            "quarantined_encounters": judged.encounters.height - accepted["encounter"],
+            "key_check": delivery.manifest.key_check,
+            "code_list_version": delivery.manifest.code_lists["version"],
+            "content_sha256": delivery.content_sha256,
+        }
+    )
+    _insert(connection, f"candidate_{source.name}_delivery", counts)
+
+
+def _insert(connection: duckdb.DuckDBPyConnection, table: str, rows: pl.DataFrame) -> None:
+    connection.register("incoming_rows", rows)
+    connection.execute(f"insert into {table} by name from incoming_rows").fetchall()
+    connection.unregister("incoming_rows")

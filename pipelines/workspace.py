@@ -1,0 +1,139 @@
+"""A county's workspace: one folder with everything it keeps, and the warehouse in it.
+
+Folders are made 0700 and files 0600; only releases are opened to the group that the county names.
+"""
+
+import contextlib
+import fcntl
+import os
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from linkage.errors import UsageError
+from pipelines.settings import CountySettings, load_settings
+
+WORKSPACE_VARIABLE = "FAMILIAR_FACES_WORKSPACE"
+
+_SEED_BYTES = 32
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Where things are in one county's folder (design: one folder, one writer)."""
+
+    root: Path
+
+    @classmethod
+    def at(cls, root: str | Path) -> "Workspace":
+        """The workspace in the folder `root`, wherever the process may go later."""
+        return cls(Path(root).absolute())
+
+    @property
+    def county_file(self) -> Path:
+        """Local policy."""
+        return self.root / "county.toml"
+
+    @property
+    def landing(self) -> Path:
+        """Deliveries: landing/<source>/<YYYY-MM>/."""
+        return self.root / "landing"
+
+    @property
+    def warehouse(self) -> Path:
+        """The pipeline's own database; analysts read releases, never this."""
+        return self.root / "warehouse.duckdb"
+
+    @property
+    def models(self) -> Path:
+        """Linkage models, one file per version."""
+        return self.root / "models"
+
+    @property
+    def stewardship(self) -> Path:
+        """Steward decisions, retractions and sign-offs, append-only."""
+        return self.root / "stewardship.sqlite"
+
+    @property
+    def quality_docs(self) -> Path:
+        """What was expected and what was found, for stewards."""
+        return self.root / "quality_docs"
+
+    @property
+    def releases(self) -> Path:
+        """Published releases and the link `current`."""
+        return self.root / "releases"
+
+    @property
+    def dagster_home(self) -> Path:
+        """Dagster's run history for this county."""
+        return self.root / "dagster"
+
+    def settings(self) -> CountySettings:
+        """The validated county file."""
+        return load_settings(self.county_file)
+
+    def prepare(self) -> None:
+        """Make the folders, private to their owner. UsageError when there is no county file."""
+        if not self.county_file.is_file():
+            raise UsageError(
+                f"{self.county_file} does not exist, so {self.root} is not a workspace. "
+                "Copy sample_data/county.toml there and adapt it."
+            )
+        for folder in (self.landing, self.models, self.quality_docs, self.releases, self.dagster_home):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def registry_seed(self) -> bytes:
+        """The random seed, private to this workspace, from which person ids are derived.
+
+        It is made once. Losing it changes the ids of people met later, never of those already registered.
+        """
+        path = self.root / "registry.seed"
+        if not path.exists():
+            draft = path.with_name(f".{path.name}.{os.getpid()}")
+            draft.write_text(secrets.token_hex(_SEED_BYTES), encoding="ascii")
+            draft.chmod(0o600)
+            with contextlib.suppress(FileExistsError):
+                os.link(draft, path)
+            draft.unlink()
+        return bytes.fromhex(path.read_text(encoding="ascii"))
+
+    @contextlib.contextmanager
+    def connect(self, *, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Open the warehouse; larger-than-memory work spills into the workspace, never into a shared folder."""
+        spill = self.root / ".spill"
+        spill.mkdir(mode=0o700, exist_ok=True)
+        try:
+            connection = duckdb.connect(self.warehouse, read_only=read_only)
+        except duckdb.IOException:
+            raise UsageError(
+                f"{self.warehouse} is in use by another process. "
+                "Wait for it to finish, or close it; analysts open releases/current, never the warehouse."
+            ) from None
+        try:
+            connection.execute("set temp_directory = ?", [str(spill)]).fetchall()
+            connection.execute("set preserve_insertion_order = false").fetchall()
+            memory_limit = os.environ.get("FAMILIAR_FACES_MEMORY_LIMIT")
+            if memory_limit:
+                connection.execute("set memory_limit = ?", [memory_limit]).fetchall()
+            yield connection
+        finally:
+            connection.close()
+            if self.warehouse.exists() and not read_only:
+                self.warehouse.chmod(0o600)
+
+    @contextlib.contextmanager
+    def only_run(self) -> Iterator[None]:
+        """Hold the workspace for one run. The lock dies with its process, so a killed run leaves none behind."""
+        path = self.root / ".run.lock"
+        with path.open("a") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise UsageError(
+                    f"Another run is using {self.root}. Wait for it to finish, then run again."
+                ) from None
+            yield

@@ -1,0 +1,225 @@
+"""Suites of the published tables, on a small release written by hand."""
+
+import pytest
+
+from quality.run import run_suites
+from quality.suite import select_suites
+
+A_SMALL_RELEASE = """
+create table run_parameter as select date '2025-04-01' as as_of, false as include_minors;
+create table delivery as
+    select source, '2025-03' as month, date '2025-03-01' as covers_from, date '2025-04-01' as covers_to
+    from (values ('jail'), ('ems')) as delivering (source);
+create table source_coverage as
+    select source, month, true as is_covered, 12 as delivered_rows, 10 as accepted_rows, 2 as quarantined_rows
+    from delivery;
+create table person_crosswalk as
+    select if(n % 2 = 0, 'jail', 'ems') as source, 'client' || n as client_id, 'person' || n % 5 as person_id
+    from range(20) as numbers (n);
+create table person as
+    select distinct person_id, 40 as age, false as is_minor, 1985 as birth_year,
+        date '2025-03-01' as first_seen, date '2025-03-20' as last_seen
+    from person_crosswalk;
+create table delivered_encounter as
+    select source, client_id, 'encounter' || client_id as encounter_id,
+        timestamp '2025-03-10 08:00' as started_at, timestamp '2025-03-12 08:00' as ended_at
+    from person_crosswalk;
+create table encounter as
+    select delivered_encounter.*, person_id, 'booking' as kind, encounter_id as episode_id, false as is_open,
+        true as is_countable, null::varchar as why_not_counted
+    from delivered_encounter inner join person_crosswalk using (source, client_id);
+create table time_window as
+    select window_name, timestamp '2025-04-01' - lasting as window_start,
+        timestamp '2025-04-01' as window_end
+    from (values ('30_days', interval 30 day), ('12_months', interval 12 month))
+        as lengths (window_name, lasting);
+create table utilization as
+    select person_id, source, window_name, 2 as encounters, 1 as episodes, 4.5::double as days
+    from (select distinct person_id, source from person_crosswalk), time_window;
+create table cohort_membership as
+    select person_id, 'familiar_face' as cohort, date '2025-04-01' as as_of, true as is_member,
+        date '2025-03-12' as entered_on, null::date as left_on, 'four bookings' as evidence,
+        true as coverage_ok
+    from person where person_id <> 'person0'
+"""
+
+
+@pytest.fixture
+def released(empty_warehouse):
+    empty_warehouse.change(*A_SMALL_RELEASE.split(";"))
+    return empty_warehouse
+
+
+def not_met(warehouse, *suites: str) -> set[str]:
+    chosen = [suite for suite in select_suites(stage="published") if suite.name in suites or suites == ()]
+    results = run_suites(warehouse.path, chosen, run_label="test")
+    return {
+        f"{result.suite.name}.{each.expectation.expectation_id}"
+        for result in results
+        for each in result.results
+        if each.outcome != "met"
+    }
+
+
+def test_a_faultless_release_meets_every_expectation(released):
+    assert not_met(released) == set()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "broken"),
+    [
+        pytest.param(
+            "insert into person from person limit 1", {"person.person_id_is_unique"}, id="a person twice"
+        ),
+        pytest.param(
+            "delete from person where person_id = 'person0'",
+            {
+                "person.nobody_is_missing",
+                "published_encounter.person_exists",
+                "utilization.person_exists",
+            },
+            id="a person left out",
+        ),
+        pytest.param(
+            "insert into person by name select * replace ('nobody' as person_id) from person limit 1",
+            {"person.every_person_has_a_client"},
+            id="a person without clients",
+        ),
+        pytest.param("update person set age = 93", {"person.no_great_age"}, id="a great age"),
+        pytest.param("update person set age = -1", {"person.age_is_plausible"}, id="a birth to come"),
+        pytest.param(
+            "update person set birth_year = null",
+            {"person.birth_year_is_mostly_known"},
+            id="unknown birth years",
+        ),
+        pytest.param(
+            "update person set last_seen = '2020-01-01'",
+            {"person.seen_in_order"},
+            id="seen last before first",
+        ),
+        pytest.param(
+            "insert into encounter from encounter limit 1",
+            {"published_encounter.encounter_is_unique"},
+            id="an encounter twice",
+        ),
+        pytest.param(
+            "delete from encounter where client_id = 'client3'",
+            {"published_encounter.no_encounter_is_lost"},
+            id="an encounter lost",
+        ),
+        pytest.param(
+            "delete from delivered_encounter where client_id = 'client3'",
+            {"published_encounter.no_encounter_is_invented"},
+            id="an encounter that nobody delivered",
+        ),
+        pytest.param(
+            "update encounter set person_id = 'person1' where client_id = 'client3'",
+            {"published_encounter.belongs_to_the_person_of_its_client"},
+            id="an encounter of another person",
+        ),
+        pytest.param(
+            "update encounter set started_at = '2025-04-01', ended_at = null where client_id = 'client3'",
+            {"published_encounter.nothing_starts_after_the_as_of_date"},
+            id="an encounter on the as-of date",
+        ),
+        pytest.param(
+            "update encounter set ended_at = started_at - interval 1 hour where client_id = 'client3'",
+            {"published_encounter.ends_after_it_starts"},
+            id="an end before the start",
+        ),
+        pytest.param(
+            "update encounter set is_open = true where client_id = 'client3'",
+            {"published_encounter.open_means_without_end"},
+            id="open and ended",
+        ),
+        pytest.param(
+            "update encounter set is_countable = false where client_id = 'client3'",
+            {"published_encounter.what_does_not_count_says_why"},
+            id="not counted without a reason",
+        ),
+        pytest.param(
+            "update encounter set is_countable = false, why_not_counted = 'routine_transport'",
+            {"published_encounter.most_encounters_count"},
+            id="nothing counts",
+        ),
+        pytest.param(
+            "insert into utilization from utilization limit 1", {"utilization.row_is_unique"}, id="use twice"
+        ),
+        pytest.param(
+            "update utilization set days = 31 where window_name = '30_days'",
+            {"utilization.days_fit_the_window", "utilization.longer_windows_hold_more"},
+            id="31 days of 30",
+        ),
+        pytest.param(
+            "update utilization set encounters = 1 where window_name = '12_months'",
+            {"utilization.longer_windows_hold_more"},
+            id="less in a longer window",
+        ),
+        pytest.param(
+            "update utilization set episodes = 3",
+            {"utilization.episodes_are_made_of_encounters"},
+            id="episodes",
+        ),
+        pytest.param(
+            "update utilization set days = -1", {"utilization.counts_are_not_negative"}, id="negative days"
+        ),
+        pytest.param(
+            "update utilization set window_name = 'ever' where window_name = '12_months'",
+            {"utilization.window_is_known"},
+            id="an unknown window",
+        ),
+        pytest.param(
+            "update person set is_minor = true where person_id = 'person1'",
+            {"cohort_membership.no_minors"},
+            id="a child in a cohort",
+        ),
+        pytest.param(
+            "insert into cohort_membership from cohort_membership limit 1",
+            {"cohort_membership.member_is_listed_once"},
+            id="a member twice",
+        ),
+        pytest.param(
+            "update cohort_membership set left_on = '2025-03-20'",
+            {"cohort_membership.entry_and_exit_make_sense"},
+            id="a member who left",
+        ),
+        pytest.param(
+            "update cohort_membership set as_of = '2025-05-01'",
+            {"cohort_membership.judged_at_the_as_of_date"},
+            id="another day",
+        ),
+        pytest.param(
+            "update cohort_membership set evidence = null",
+            {"cohort_membership.members_have_evidence"},
+            id="no evidence",
+        ),
+        pytest.param(
+            "update cohort_membership set coverage_ok = false",
+            {"cohort_membership.sources_cover_the_rules"},
+            id="short coverage",
+        ),
+        pytest.param(
+            "update source_coverage set accepted_rows = 9",
+            {"source_coverage.every_row_is_accounted_for"},
+            id="a row unaccounted for",
+        ),
+        pytest.param(
+            "update source_coverage set month = '2025-02' where source = 'jail'",
+            {"source_coverage.every_delivery_is_listed"},
+            id="a delivery not listed",
+        ),
+        pytest.param(
+            "update source_coverage set is_covered = false",
+            {"source_coverage.months_are_covered"},
+            id="a month not covered",
+        ),
+    ],
+)
+def test_a_planted_fault_breaks_exactly_the_expectations_about_it(released, spoil, broken):
+    released.change(spoil)
+    assert not_met(released, *{name.partition(".")[0] for name in broken}) == broken
+
+
+def test_minors_are_allowed_where_the_county_includes_them(released):
+    released.change("update person set is_minor = true", "update run_parameter set include_minors = true")
+    assert not_met(released, "cohort_membership") == set()
