@@ -1,28 +1,35 @@
-"""What a match weight is worth: the share of pairs of that weight that are one person, estimated without truth.
+"""What a match weight is worth: the share of pairs of that weight that are one person, estimated without
+truth.
 
-Splink's probability rests on a prior that can be badly wrong and on comparisons being independent, which they
-are not. The label used here needs no truth: among pairs where both records carry a whole Social Security number,
-weighed *without* the comparison of those numbers and *without* the pairs that only a rule on those numbers
-brought together, the share whose numbers agree follows the share of true matches. Numbers have errors too, so the
-share levels off at a plateau below one, and household members share numbers, so it starts above nought:
+Splink's probability rests on a prior that can be badly wrong and on comparisons being independent, which
+they are not. The label used here needs no truth: among pairs where both records carry a whole Social
+Security number, weighed *without* the comparison of those numbers and *without* the pairs that only a rule
+on those numbers brought together, the share whose numbers agree follows the share of true matches. Numbers
+have errors too, so the share levels off at a plateau below one, and household members share numbers, so it
+starts above nought:
 
     share that agrees at weight w = strangers + (plateau - strangers) * probability(w)
 
-The probability is a logistic curve of the weight, with log2 odds intercept + slope * w; where an adjustment applies
-(`linkage.model.adjustments`) its weight is learned with it. All of it is the most probable given the labelled
-pairs and mild prior opinions (`_OPINIONS`), so that few pairs move it little and none leave the model as it is.
+The probability is a logistic curve of the weight, with log2 odds intercept + slope * w; where an adjustment
+applies (`linkage.model.adjustments`) its weight is learned with it. All of it is the most probable given
+the labelled pairs and mild prior opinions (`_OPINIONS`), so that few pairs move it little and none leave
+the model as it is.
 
-Measured bin by bin on two public populations: at weights 0 to 2 estimated .52 and .66, true .56 and .74; 2 to 4,
-.92 and .78, true .93 and .87; 4 to 6, .97 and .93, true .96 and .98. Without both precautions it is useless.
+Measured bin by bin on two public populations: at weights 0 to 2 estimated .52 and .66, true .56 and .74; 2
+to 4, .92 and .78, true .93 and .87; 4 to 6, .97 and .93, true .96 and .98. Without both precautions it is
+useless.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize
+
+if TYPE_CHECKING:
+    from linkage.clustering import LinkEstimate
 
 Numbers = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
@@ -34,8 +41,9 @@ _DEFAULT_LINK_PROBABILITY = 0.99
 _LIKELIER_THAN_NOT = 0.5
 
 _OPINIONS = {"intercept": (0.0, 3.0), "slope": (1.0, 0.3)}
-"""What is thought of the curve before any pair is seen, and how firmly: mean and standard deviation. The model's
-own weights (0 and 1) are roughly right; their slope is firmer than their level, which rests on the prior."""
+"""What is thought of the curve before any pair is seen, and how firmly: mean and standard deviation. The
+model's own weights (0 and 1) are roughly right; their slope is firmer than their level, which rests on the
+prior."""
 
 _FIRMNESS_OF_ADJUSTMENT = 2.0
 """Standard deviation of the opinion on an adjustment's weight; its mean is stated with the adjustment."""
@@ -45,10 +53,11 @@ _FIRMNESS_OF_ADJUSTMENT = 2.0
 class Calibration:
     """The log2 odds of being one person at match weight w are intercept + slope * w.
 
-    `method` is "ssn_agreement" or "none"; `because` says in one sentence what it rests on, or why there is none.
-    `link_weight` is the match weight from which pairs are linked and `link_because` says how it was chosen.
-    `plateau` and `strangers` are the shares of agreeing numbers among pairs of one person and of two people;
-    `bins` is the reliability curve: match_weight, pairs, agree, estimated and fitted probability.
+    `method` is "ssn_agreement" or "none"; `because` says in one sentence what it rests on, or why there is
+    none. `link_weight` is the match weight from which pairs are linked and `link_because` says how it was
+    chosen. `plateau` and `strangers` are the shares of agreeing numbers among pairs of one person and of
+    two people; `bins` is the reliability curve: match_weight, pairs, agree, estimated and fitted
+    probability.
     """
 
     intercept: float
@@ -86,8 +95,9 @@ class Calibration:
 
 @dataclass(frozen=True, kw_only=True)
 class LabelledPairs:
-    """Pairs that calibrate: their match weight without Social Security numbers and without adjustment, the number of
-    the adjustment that applies to each (0 for none, n for the nth) and whether their numbers agree."""
+    """Pairs that calibrate: their match weight without Social Security numbers and without adjustment, the
+    number of the adjustment that applies to each (0 for none, n for the nth) and whether their numbers
+    agree."""
 
     weights: Numbers
     adjustment: npt.NDArray[np.int64]
@@ -97,9 +107,11 @@ class LabelledPairs:
 def calibrate(
     labelled: LabelledPairs, *, supposed_adjustments: Mapping[str, float]
 ) -> tuple[Calibration, dict[str, float]]:
-    """Calibrate match weights; returns the calibration, still without a link threshold, and the adjustments' weights.
+    """Calibrate match weights; returns the calibration, still without a link threshold, and the adjustments'
+    weights.
 
-    `supposed_adjustments` are the weights that adjustments have where nothing is learned of them, in their order.
+    `supposed_adjustments` are the weights that adjustments have where nothing is learned of them, in their
+    order.
     """
     pairs, agreeing = len(labelled.weights), int(labelled.numbers_agree.sum())
     if pairs < _LEAST_LABELLED_PAIRS or agreeing < _LEAST_AGREEING_PAIRS:
@@ -126,35 +138,47 @@ def calibrate(
 
 
 def with_link_threshold(
-    calibration: Calibration, match_weights: Numbers, *, target_precision: float
+    calibration: Calibration, estimates: Sequence["LinkEstimate"], *, target_precision: float
 ) -> Calibration:
-    """Choose the least match weight from which on candidate pairs are linked.
+    """Choose the match weight down to which clusters are united.
 
-    It is the least at which the mean probability of all pairs of `match_weights` that are at least as heavy
-    reaches `target_precision`, but a pair that is likelier two people than one is never linked. Without a
-    calibration it is the weight of the model's own probability of .99.
+    It is the least of the estimates' weights (`linkage.clustering.estimate_links`) at which the estimated
+    precision of all links after clustering reaches `target_precision`; but a pair that is likelier two
+    people than one is never linked. Without a calibration it is the weight of the model's own probability
+    of .99.
     """
     if calibration.method == "none":
         return replace(
             calibration,
-            link_weight=round(calibration.weight_at(_DEFAULT_LINK_PROBABILITY), 2),
+            link_weight=round(calibration.weight_at(_DEFAULT_LINK_PROBABILITY), 3),
             link_because=f"The model's own probability of {_DEFAULT_LINK_PROBABILITY}, for want of a calibration.",
         )
-    heaviest_first = np.sort(match_weights)[::-1]
-    probability = calibration.probability(heaviest_first)
-    precision = np.cumsum(probability) / np.arange(1, len(match_weights) + 1)
-    reaches = np.flatnonzero((precision >= target_precision) & (probability >= _LIKELIER_THAN_NOT))
-    if len(reaches):
-        weight = float(heaviest_first[reaches[-1]])
-        because = (
-            f"The least match weight from which pairs have an estimated precision of {target_precision}."
+    even = calibration.weight_at(_LIKELIER_THAN_NOT)
+    good = [
+        each for each in estimates if each.precision >= target_precision and each.link_weight >= even - 1e-3
+    ]
+    if not good:
+        return replace(
+            calibration,
+            link_weight=round(calibration.weight_at(target_precision), 3),
+            link_because=f"No threshold reaches an estimated precision of {target_precision}: "
+            "the weight at which a single pair has that probability.",
         )
-    else:
-        weight = calibration.weight_at(target_precision)
-        because = (
-            f"No set of pairs reaches a precision of {target_precision}: only pairs of that probability."
-        )
-    return replace(calibration, link_weight=round(weight, 2), link_because=because)
+    chosen = min(good, key=lambda each: each.link_weight)
+    return replace(
+        calibration,
+        link_weight=chosen.link_weight,
+        link_because=f"The least match weight at which links after clustering have an estimated precision of "
+        f"{target_precision} or more ({chosen.precision:.4f}; estimated recall of what blocking finds "
+        f"{chosen.recall:.4f}).",
+    )
+
+
+def threshold_candidates(calibration: Calibration) -> list[float]:
+    """The match weights among which the link threshold is chosen, half a unit apart: from even odds to 200 to
+    1."""
+    lowest, highest = calibration.weight_at(_LIKELIER_THAN_NOT), calibration.weight_at(200 / 201)
+    return [round(float(weight), 3) for weight in np.arange(lowest, highest + 0.5, 0.5)]
 
 
 def _without_threshold(*, method: str, because: str, **learned: float) -> Calibration:
@@ -167,7 +191,8 @@ def _logistic(log2_odds: Numbers) -> Numbers:
 
 
 def _fit(labelled: LabelledPairs, supposed: list[float]) -> tuple[float, float, float, float, list[float]]:
-    """Intercept, slope, plateau, strangers and the adjustments' shifts that are most probable a posteriori."""
+    """Intercept, slope, plateau, strangers and the adjustments' shifts that are most probable a
+    posteriori."""
     rounded = np.round(labelled.weights * 4) / 4
     cells, cell = np.unique(np.column_stack([rounded, labelled.adjustment]), axis=0, return_inverse=True)
     cell = cell.reshape(-1)

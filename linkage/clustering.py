@@ -13,8 +13,10 @@ are those of an earlier moment. Ties go to the client that comes first by source
 result does not depend on the order of rows.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -24,10 +26,13 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from linkage.blocking import build_compared_record, workbench
-from linkage.model import comparison
+from linkage.calibration import Calibration
+from linkage.model import Parameters, comparison
 from linkage.progress import step, track
 from linkage.scoring import scored_pairs_sql
-from linkage.training import Model
+
+if TYPE_CHECKING:
+    from linkage.training import Model
 
 Integers = npt.NDArray[np.int64]
 Weights = npt.NDArray[np.float64]
@@ -40,7 +45,8 @@ threshold.
 
 HEAVIEST = 12.0
 LIGHTEST = -12.0
-"""Match weights beyond these count as these in an average: no single pair may outvote all others."""
+"""Match weights beyond these count as these in an average: no single pair may outvote all others. (Where a
+threshold is higher still, the heaviest is one unit above it.)"""
 
 LARGEST_COMPONENT = 800
 """Clients. Larger components are first cut at higher weights: weighing every pair grows with the square."""
@@ -72,7 +78,7 @@ class ClusteringReport:
 
 def cluster(
     con: DuckDBPyConnection,
-    model: Model,
+    model: "Model",
     *,
     decisions: pl.DataFrame | None = None,
     max_cluster_size: int = 200,
@@ -104,8 +110,9 @@ def cluster(
         pairs = _client_pairs(con)
         component, cut = _components(clients, pairs, must_link, component_at)
     with step("weighing pairs inside components"):
-        weighed = _weigh_inside_components(con, model, component, pairs)
+        weighed = _find_unweighed_pairs(con, component, pairs)
         if weighed:
+            _weigh_in_workbench(con, model)
             pairs = _client_pairs(con)
     with step("uniting clusters"):
         labels = _unite(component, pairs, must_link, cannot_link, list(stops.values()), max_cluster_size)
@@ -184,7 +191,7 @@ def _client_pairs(con: DuckDBPyConnection) -> ClientPairs:
     return ClientPairs(
         a=np.asarray(found["a"], dtype=np.int64)[order],
         b=np.asarray(found["b"], dtype=np.int64)[order],
-        weight=np.clip(np.asarray(found["weight"], dtype=np.float64)[order], LIGHTEST, HEAVIEST),
+        weight=np.asarray(found["weight"], dtype=np.float64)[order],
         ssn_conflict=np.asarray(found["ssn_conflict"], dtype=np.bool_)[order],
     )
 
@@ -257,51 +264,108 @@ def _connected(nodes: int, a: Integers, b: Integers) -> Integers:
     return first[found]
 
 
-def _weigh_inside_components(
-    con: DuckDBPyConnection, model: Model, component: Integers, pairs: ClientPairs
-) -> int:
-    """Weigh every pair of clients of one component that has no weight yet; returns how many pairs of
-    records.
-    """
-    missing_a, missing_b = _missing_pairs(component, pairs)
-    if not len(missing_a):
-        return 0
-    con.register("missing_client_pair", pl.DataFrame({"a": missing_a, "b": missing_b}).to_arrow())
+def _find_unweighed_pairs(con: DuckDBPyConnection, component: Integers, pairs: ClientPairs) -> int:
+    """Create the temporary table `unweighed_pair`: the pairs of records of two clients of one component that
+    have no weight. Returns how many."""
+    a, b = _missing_pairs(component, pairs)
+    con.register("unweighed_client_pair", pl.DataFrame({"a": a, "b": b}).to_arrow())
     con.execute(
         """
-        create or replace temp table missing_pair as
+        create or replace temp table unweighed_pair as
         select least(l.source_record_id, r.source_record_id) as source_record_id_l,
             greatest(l.source_record_id, r.source_record_id) as source_record_id_r
-        from missing_client_pair
+        from unweighed_client_pair
         inner join client_of_record as l on l.client = a
         inner join client_of_record as r on r.client = b
         """
     ).fetchall()
-    con.unregister("missing_client_pair")
+    con.unregister("unweighed_client_pair")
+    return int(con.execute("select count(*) from unweighed_pair").fetchall()[0][0])
+
+
+def _weigh_in_workbench(con: DuckDBPyConnection, model: "Model") -> None:
+    """Add the pairs of `unweighed_pair` to `scored_pair`, with a workbench that holds just their records."""
     with workbench(con) as warehouse:
         con.execute(
             """
             create table paired_record as
-            select source_record_id_l as source_record_id from missing_pair
-            union select source_record_id_r from missing_pair
+            select source_record_id_l as source_record_id from unweighed_pair
+            union select source_record_id_r from unweighed_pair
             """
         ).fetchall()
         build_compared_record(con, warehouse, only="paired_record")
-        con.execute(
-            """
-            create table candidate_pair as
-            select l.record_number as record_number_l, r.record_number as record_number_r, 255::utinyint as
-            rule from missing_pair inner join compared_record as l on l.source_record_id =
-            source_record_id_l inner join compared_record as r on r.source_record_id = source_record_id_r
-            """
-        ).fetchall()
-        con.execute(
-            f"insert into {warehouse}.scored_pair by name "
-            + scored_pairs_sql(model.parameters, model.calibration, lower_weight=-1e6)
-        ).fetchall()
-    weighed = con.execute("select count(*) from missing_pair").fetchall()[0][0]
-    con.execute("drop table missing_pair").fetchall()
-    return int(weighed)
+        _weigh(con, f"{warehouse}.scored_pair", model.parameters, model.calibration)
+
+
+def _weigh(con: DuckDBPyConnection, into: str, parameters: Parameters, calibration: Calibration) -> None:
+    con.execute(
+        """
+        create or replace table candidate_pair as
+        select l.record_number as record_number_l, r.record_number as record_number_r, 255::utinyint as rule
+        from unweighed_pair
+        inner join compared_record as l on l.source_record_id = source_record_id_l
+        inner join compared_record as r on r.source_record_id = source_record_id_r
+        """
+    ).fetchall()
+    con.execute(
+        f"insert into {into} by name {scored_pairs_sql(parameters, calibration, lower_weight=-math.inf)}"
+    ).fetchall()
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinkEstimate:
+    """What linking down to one average match weight would mean, by the calibrated probabilities of all pairs
+    of clients that blocking or a component brought: how many pairs would be linked, what share of them is
+    one person, and what share of the pairs that are one person would be linked."""
+
+    link_weight: float
+    linked_pairs: int
+    precision: float
+    recall: float
+
+
+def estimate_links(
+    con: DuckDBPyConnection,
+    parameters: Parameters,
+    calibration: Calibration,
+    *,
+    link_weights: Sequence[float],
+) -> list[LinkEstimate]:
+    """For each of `link_weights`, the strictest first, what the clusters would be like.
+
+    A pair that was linked in company is as probable as the average weight at which its two clusters were
+    united, or as its own weight, whichever is more: those who are alike to the same third are alike to each
+    other.
+
+    The connection's current schema must hold `source_record`, `compared_record` and `scored_pair`, to which
+    the unweighed pairs inside components are added.
+    """
+    clients = _number_clients(con)
+    nobody = np.empty((0, 2), np.int64)
+    pairs = _client_pairs(con)
+    component, _ = _components(clients, pairs, nobody, min(link_weights) - _COMPONENT_MARGIN)
+    if _find_unweighed_pairs(con, component, pairs):
+        _weigh(con, "scored_pair", parameters, calibration)
+        pairs = _client_pairs(con)
+    strictest_first = sorted(link_weights, reverse=True)
+    labels = _unite(component, pairs, nobody, nobody, strictest_first, clients)
+    weight = pairs.weight.copy()
+    for stop, label in zip(reversed(strictest_first), reversed(labels), strict=True):
+        weight = np.where(label[pairs.a] == label[pairs.b], np.maximum(weight, stop), weight)
+    probability = calibration.probability(weight)
+    estimates = []
+    for stop, label in zip(strictest_first, labels, strict=True):
+        linked = label[pairs.a] == label[pairs.b]
+        right = float(probability[linked].sum())
+        estimates.append(
+            LinkEstimate(
+                link_weight=round(stop, 3),
+                linked_pairs=int(linked.sum()),
+                precision=round(right / max(int(linked.sum()), 1), 5),
+                recall=round(right / max(float(probability.sum()), 1e-9), 5),
+            )
+        )
+    return estimates
 
 
 def _missing_pairs(component: Integers, pairs: ClientPairs) -> tuple[Integers, Integers]:
@@ -348,7 +412,9 @@ def _unite(
     labels = [np.arange(nodes) for _ in stops]
     sizes = np.bincount(component, minlength=nodes)
     position = np.zeros(nodes, np.int64)
-    lookup = _PairLookup(component, pairs, must_link, cannot_link)
+    heaviest = max(HEAVIEST, max(stops) + 1.0)
+    within_reach = replace(pairs, weight=np.clip(pairs.weight, LIGHTEST, heaviest))
+    lookup = _PairLookup(component, within_reach, must_link, cannot_link)
     for members in track(
         list(_members_by_component(component, np.flatnonzero(sizes > 1))), "uniting clusters"
     ):

@@ -104,8 +104,8 @@ class Learned:
 
 @dataclass(frozen=True, kw_only=True)
 class Parameters:
-    """Everything the model learned: the share of pairs that are one person, each level's m and u, and the match
-    weight that each adjustment adds."""
+    """Everything the model learned: the share of pairs that are one person, each level's m and u, and the
+    match weight that each adjustment adds."""
 
     prior: float
     levels: Mapping[str, Mapping[str, Learned]]
@@ -413,8 +413,8 @@ class Adjustment:
     """A case in which the comparisons are not independent, so that their sum says too much.
 
     `when` maps comparisons to the levels in which the pair must be, all of them. `match_weight` is what is
-    added, with `because` the reason for that number; where `learned`, calibration replaces it by what the labelled
-    pairs say. The unadjusted weight stays beside the adjusted one.
+    added, with `because` the reason for that number; where `learned`, calibration replaces it by what the
+    labelled pairs say. The unadjusted weight stays beside the adjusted one.
     """
 
     name: str

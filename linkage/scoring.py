@@ -39,8 +39,6 @@ if TYPE_CHECKING:
 WITHIN_COMPONENT = "within_component"
 """Stands for the blocking rule of pairs that no rule brought, weighed because both are in one component."""
 
-_NOTHING = Learned(m=1.0, u=1.0, observed=False)
-
 
 @dataclass(frozen=True, kw_only=True)
 class ScoringReport:
@@ -109,16 +107,17 @@ def scored_pairs_sql(parameters: Parameters, calibration: Calibration, *, lower_
             from ({levels_sql()})
         )
     )
-    where match_weight >= {lower_weight!r}
+    {f"where match_weight >= {lower_weight!r}" if math.isfinite(lower_weight) else ""}
     """
 
 
-def calibrating_pairs_sql(parameters: Parameters) -> str:
-    """SQL: the candidate pairs as calibration looks at them (`linkage.calibration`).
+def labelled_pairs_sql(parameters: Parameters) -> str:
+    """SQL: the candidate pairs that calibrate (`linkage.calibration`): both sides have a whole Social
+    Security
+    number, and another rule than those on the number brought the pair.
 
-    Columns: unadjusted_match_weight and adjustment; the same without Social Security numbers, as
-    weight_without_ssn and adjustment_without_ssn; ssn_label: whether the two whole numbers agree, null where a
-    number is not whole or where only a rule on the number brought the pair.
+    Columns: record_number_l, record_number_r; weight_without_ssn and adjustment, as if neither side had a
+    number (unadjusted); ssn_label: whether the numbers agree.
     """
     ssn = comparison("ssn")
     both_whole = (
@@ -131,19 +130,13 @@ def calibrating_pairs_sql(parameters: Parameters) -> str:
     first_on_ssn = min(
         position for position, rule in enumerate(blocking_rules().values()) if rule.rests_on_ssn
     )
-    without_ssn = replace(
-        parameters,
-        levels={**parameters.levels, ssn.name: dict.fromkeys(parameters.levels[ssn.name], _NOTHING)},
-    )
+    nothing = dict.fromkeys(parameters.levels[ssn.name], Learned(m=1.0, u=1.0, observed=False))
+    without_ssn = replace(parameters, levels={**parameters.levels, ssn.name: nothing})
     return f"""
-    select
-        {_weight_sql(parameters)} as unadjusted_match_weight,
-        {_adjustment_sql()} as adjustment,
-        {_weight_sql(without_ssn)} as weight_without_ssn,
-        {_adjustment_sql(without="ssn")} as adjustment_without_ssn,
-        case when {ssn.column} in ({numbers}) and rule < {first_on_ssn}
-            then {ssn.column} = {ssn.number_of("equal")} end as ssn_label
+    select record_number_l, record_number_r, {_weight_sql(without_ssn)} as weight_without_ssn,
+        {_adjustment_sql(without=ssn.name)} as adjustment, {ssn.column} = {ssn.number_of("equal")} as ssn_label
     from ({levels_sql()})
+    where {ssn.column} in ({numbers}) and rule < {first_on_ssn}
     """
 
 
@@ -154,10 +147,11 @@ def adjustment_weight_sql(parameters: Parameters) -> str:
 
 
 def levels_sql(of: Sequence[Comparison] | None = None) -> str:
-    """SQL: every candidate pair with its level in each comparison and the shares of the names it has in common.
+    """SQL: every candidate pair with its level in each comparison and the shares of the names it has in
+    common.
 
-    Common bits are counted in an inner select, once for all levels, and only where the names differ. `of` restricts
-    it to some comparisons.
+    Common bits are counted in an inner select, once for all levels, and only where the names differ. `of`
+    restricts it to some comparisons.
     """
     chosen = comparisons() if of is None else of
     counted = {

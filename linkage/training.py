@@ -22,11 +22,18 @@ from splink import DuckDBAPI, Linker, SettingsCreator
 from splink.blocking_rule_library import CustomRule
 
 from linkage.blocking import LARGEST_BLOCK, build_compared_record, find_candidate_pairs, workbench
-from linkage.calibration import Calibration, LabelledPairs, calibrate, with_link_threshold
+from linkage.calibration import (
+    Calibration,
+    LabelledPairs,
+    calibrate,
+    threshold_candidates,
+    with_link_threshold,
+)
+from linkage.clustering import LinkEstimate, estimate_links
 from linkage.errors import UsageError
 from linkage.model import Learned, Parameters, adjustments, comparisons, rarity_columns, splink_settings
 from linkage.progress import say, step
-from linkage.scoring import adjustment_weight_sql, calibrating_pairs_sql, levels_sql
+from linkage.scoring import labelled_pairs_sql, levels_sql, scored_pairs_sql
 
 MODEL_FILE_VERSION = 1
 
@@ -181,9 +188,10 @@ def train(
         with step("blocking"):
             rules = find_candidate_pairs(con, largest_block=largest_block)
         with step("calibrating"):
-            parameters, calibration = _calibrated(
-                con, parameters, seed=seed, max_pairs=max_pairs, target_precision=target_precision
-            )
+            parameters, calibration = _calibrated(con, parameters, seed=seed, max_pairs=max_pairs)
+        with step("choosing the link threshold"):
+            estimates = _estimated_links(con, warehouse, parameters, calibration)
+            calibration = with_link_threshold(calibration, estimates, target_precision=target_precision)
     training = {
         "records": records,
         "seed": seed,
@@ -192,6 +200,7 @@ def train(
         "sessions": sessions,
         "unobserved_levels": unobserved,
         "blocking": [asdict(rule) for rule in rules],
+        "link_estimates": [asdict(estimate) for estimate in estimates],
         "complete": not unlearned,
         "incomplete_because": "" if not unlearned else f"nothing was learned of {', '.join(unlearned)}.",
     }
@@ -233,8 +242,8 @@ def splink_linker(con: DuckDBPyConnection, settings: SettingsCreator | Mapping[s
 def _find_probable_matches(con: DuckDBPyConnection) -> None:
     """Create `probable_match` in the workbench: pairs caught by one of two nets.
 
-    Columns: l and r (record numbers), by_ssn (one whole Social Security number), by_names (one first and last name
-    and one birth date).
+    Columns: l and r (record numbers), by_ssn (one whole Social Security number), by_names (one first and
+    last name and one birth date).
     """
     pair = """
         select l.record_number as l, r.record_number as r from compared_record as l
@@ -258,8 +267,8 @@ def _find_probable_matches(con: DuckDBPyConnection) -> None:
 def _estimate_prior(con: DuckDBPyConnection, records: int) -> tuple[float, dict[str, Any]]:
     """The share of all pairs that are one person, by capture and recapture (Lincoln and Petersen).
 
-    What part of the pairs with one Social Security number also have one name and birth date is the recall of names
-    and birth date; the pairs that these catch, divided by it, is the number of true pairs.
+    What part of the pairs with one Social Security number also have one name and birth date is the recall
+    of names and birth date; the pairs that these catch, divided by it, is the number of true pairs.
     """
     ssn_pairs, name_pairs, both = con.execute(
         """
@@ -297,12 +306,14 @@ def _estimate_prior(con: DuckDBPyConnection, records: int) -> tuple[float, dict[
 def _learn_from_strangers(
     con: DuckDBPyConnection, records: int, *, seed: int, max_pairs: int
 ) -> dict[str, dict[str, float]]:
-    """The u of every level: its share among pairs of records drawn at random, of which probable matches are left out.
+    """The u of every level: its share among pairs of records drawn at random, of which probable matches are
+    left out.
 
-    For each comparison the pairs are drawn among records that say something for it, so that rare fields such as
-    suffixes are learned from as many pairs as names. Half a pair is added to each level: what did not happen among
-    so many pairs is rare, not impossible. (Splink's own sampling neither leaves out matches, which in a small county
-    spoil the u of an equal Social Security number, nor tells how many pairs an estimate rests on.)
+    For each comparison the pairs are drawn among records that say something for it, so that rare fields
+    such as suffixes are learned from as many pairs as names. Half a pair is added to each level: what did
+    not happen among so many pairs is rare, not impossible. (Splink's own sampling neither leaves out
+    matches, which in a small county spoil the u of an equal Social Security number, nor tells how many
+    pairs an estimate rests on.)
     """
     con.execute(
         """
@@ -343,7 +354,8 @@ def _draw_pairs(
     dice: np.random.Generator,
     pairs: int,
 ) -> None:
-    """Create `candidate_pair`: about so many pairs of records of different clients, drawn with replacement."""
+    """Create `candidate_pair`: about so many pairs of records of different clients, drawn with
+    replacement."""
     count = len(records["record_number"])
     drawn = dice.integers(0, max(count, 1), size=(2, pairs if count else 0))
     drawn = drawn[:, records["client_number"][drawn[0]] != records["client_number"][drawn[1]]]
@@ -417,10 +429,11 @@ def _learned(
     strangers: Mapping[str, Mapping[str, float]],
     seen: Mapping[str, int],
 ) -> tuple[Parameters, list[str], list[str]]:
-    """The parameters in Splink's settings; levels that learned nothing; comparisons that should have but did not.
+    """The parameters in Splink's settings; levels that learned nothing; comparisons that should have but did
+    not.
 
-    A comparison that says something for too few probable matches is left out (every level weighs nothing): what
-    expectation maximisation makes of a handful of pairs is noise.
+    A comparison that says something for too few probable matches is left out (every level weighs nothing):
+    what expectation maximisation makes of a handful of pairs is noise.
     """
     levels: dict[str, dict[str, Learned]] = {}
     unobserved: list[str] = []
@@ -445,29 +458,18 @@ def _learned(
 
 
 def _calibrated(
-    con: DuckDBPyConnection,
-    parameters: Parameters,
-    *,
-    seed: int,
-    max_pairs: int,
-    target_precision: float,
+    con: DuckDBPyConnection, parameters: Parameters, *, seed: int, max_pairs: int
 ) -> tuple[Parameters, Calibration]:
-    """Calibrate on the candidate pairs, or on a sample of `max_pairs` of them; parameters with adjustments learned."""
+    """Calibrate on the candidate pairs, or on a sample of `max_pairs` of them; parameters with adjustments
+    learned."""
     candidates = con.execute("select count(*) from candidate_pair").fetchall()[0][0]
-    if candidates > max_pairs:
-        con.execute(
-            f"""
-            create or replace table candidate_pair as select * from candidate_pair
-            where hash(record_number_l, record_number_r, {seed}) % {candidates} < {max_pairs}
-            """
-        ).fetchall()
-    con.execute(f"create or replace table calibrating_pair as {calibrating_pairs_sql(parameters)}").fetchall()
     learnable = {each.name: each.match_weight for each in adjustments() if each.learned}
     numbers = " ".join(f"when '{name}' then {number}" for number, name in enumerate(learnable, start=1))
     labelled = con.execute(
         f"""
-        select weight_without_ssn, ssn_label, case adjustment_without_ssn {numbers} else 0 end as adjustment
-        from calibrating_pair where ssn_label is not null
+        select weight_without_ssn, ssn_label, case adjustment {numbers} else 0 end as adjustment
+        from ({labelled_pairs_sql(parameters)})
+        where hash(record_number_l, record_number_r, {seed}) % {max(candidates, 1)} < {max_pairs}
         """
     ).fetchnumpy()
     calibration, learned = calibrate(
@@ -478,17 +480,25 @@ def _calibrated(
         ),
         supposed_adjustments=learnable,
     )
-    adjusted = replace(parameters, adjustments={**parameters.adjustments, **learned})
-    weights = con.execute(
+    return replace(parameters, adjustments={**parameters.adjustments, **learned}), calibration
+
+
+def _estimated_links(
+    con: DuckDBPyConnection, warehouse: str, parameters: Parameters, calibration: Calibration
+) -> list[LinkEstimate]:
+    """What linking at each threshold in question would mean for the records at hand."""
+    weights = threshold_candidates(calibration)
+    con.execute(
         f"""
-        select unadjusted_match_weight + {adjustment_weight_sql(adjusted)} as match_weight from calibrating_pair
+        create or replace view source_record as
+        select source_record_id, source, client_id from {warehouse}.source_record
         """
-    ).fetchnumpy()
-    return adjusted, with_link_threshold(
-        calibration,
-        np.asarray(weights["match_weight"], dtype=np.float64),
-        target_precision=target_precision,
-    )
+    ).fetchall()
+    con.execute(
+        "create or replace table scored_pair as "
+        + scored_pairs_sql(parameters, calibration, lower_weight=weights[0] - 4.0)
+    ).fetchall()
+    return estimate_links(con, parameters, calibration, link_weights=weights)
 
 
 def _with_parameters(settings: Mapping[str, Any], parameters: Parameters) -> dict[str, Any]:

@@ -66,13 +66,13 @@ def demo(workspace: Path, people: int, months: int, seed: int) -> None:
     run_demo(workspace, people=people, months=months, seed=seed)
 
 
-@cli.command(
-    epilog=_example("familiar-faces simulate --people 20000 --months 24 --seed 1 --out county")
-)
+@cli.command(epilog=_example("familiar-faces simulate --people 20000 --months 24 --seed 1 --out county"))
 @click.option("--people", type=click.IntRange(min=200), default=20_000, show_default=True)
 @click.option("--months", type=click.IntRange(min=1, max=120), default=24, show_default=True)
 @click.option("--seed", type=int, default=1, show_default=True)
-@click.option("--out", type=_FOLDER, required=True, help="Folder for raw/<source>/<month>/ and truth.parquet.")
+@click.option(
+    "--out", type=_FOLDER, required=True, help="Folder for raw/<source>/<month>/ and truth.parquet."
+)
 def simulate(people: int, months: int, seed: int, out: Path) -> None:
     """Write the raw extracts of a simulated county, and the truth about who is who."""
     from sample_data.county import simulate as simulate_county
@@ -92,9 +92,13 @@ def keygen(kind: "KeyKind", out: Path) -> None:
     click.echo(f"{out}: new {kind} key, fingerprint {key.fingerprint}")
     if kind == "project":
         click.echo(f"Its check value, for project_key_check in county.toml: {key.key_check}")
-        click.echo("Hand the key to the agencies in person or by a secret store. The county must not have it.")
+        click.echo(
+            "Hand the key to the agencies in person or by a secret store. The county must not have it."
+        )
     else:
-        click.echo("Keep the key at your agency alone: it is what turns return files into your own client ids.")
+        click.echo(
+            "Keep the key at your agency alone: it is what turns return files into your own client ids."
+        )
 
 
 @cli.command(
@@ -104,19 +108,31 @@ def keygen(kind: "KeyKind", out: Path) -> None:
     )
 )
 @click.argument("source")
-@click.option("--in", "raw_folder", type=_EXISTING_FOLDER, required=True, help="Folder with people and encounters.")
-@click.option("--format", "extract_format", type=click.Choice(["template"]), default="template", show_default=True)
+@click.option(
+    "--in", "raw_folder", type=_EXISTING_FOLDER, required=True, help="Folder with people and encounters."
+)
+@click.option(
+    "--format", "extract_format", type=click.Choice(["template"]), default="template", show_default=True
+)
 @click.option("--month", required=True, help="The month delivered, as YYYY-MM.")
 @click.option("--key", "key_file", type=_FILE, help="Project key file (or set FAMILIAR_FACES_KEY).")
-@click.option("--agency-key", "agency_key_file", type=_FILE, help="Agency key file (or FAMILIAR_FACES_AGENCY_KEY).")
-@click.option("--out", "landing", type=_FOLDER, required=True, help="Landing folder; SOURCE/MONTH is made in it.")
+@click.option(
+    "--agency-key", "agency_key_file", type=_FILE, help="Agency key file (or FAMILIAR_FACES_AGENCY_KEY)."
+)
+@click.option(
+    "--out", "landing", type=_FOLDER, required=True, help="Landing folder; SOURCE/MONTH is made in it."
+)
 @click.option("--county", "county_file", type=_EXISTING_FILE, help="County file whose code lists to use.")
-@click.option("--covers-from", type=click.DateTime(["%Y-%m-%d"]), help="First day covered, if not the month's first.")
-@click.option("--part-2-program", is_flag=True, help="This agency's substance-use records are 42 CFR Part 2 records.")
+@click.option(
+    "--covers-from", type=click.DateTime(["%Y-%m-%d"]), help="First day covered, if not the month's first."
+)
+@click.option(
+    "--part-2-program", is_flag=True, help="This agency's substance-use records are 42 CFR Part 2 records."
+)
 def encode(
     source: str,
     raw_folder: Path,
-    extract_format: str,  # noqa: ARG001
+    extract_format: str,
     month: str,
     key_file: Path | None,
     agency_key_file: Path | None,
@@ -154,7 +170,11 @@ def check(delivery_folder: Path, key_check: str | None) -> None:
     from linkage.encoding.contract import check_delivery, judge, row_rules
 
     judged = judge(check_delivery(delivery_folder, expected_key_check=key_check))
-    says = {rule_id: rule.says for rules in row_rules(judged.delivery.source).values() for rule_id, rule in rules.items()}
+    says = {
+        rule_id: rule.says
+        for rules in row_rules(judged.delivery.source).values()
+        for rule_id, rule in rules.items()
+    }
     click.echo(f"{delivery_folder} keeps the contract.")
     for stem, counts in judged.counts().items():
         click.echo(
@@ -170,9 +190,15 @@ def check(delivery_folder: Path, key_check: str | None) -> None:
         "familiar-faces rejoin --in returns/jail.parquet --people extract/ --agency-key jail.key --out list.csv"
     )
 )
-@click.option("--in", "return_file", type=_EXISTING_FILE, required=True, help="A file with pseudonymous client_ids.")
-@click.option("--people", "raw_folder", type=_EXISTING_FOLDER, required=True, help="Your own raw people extract.")
-@click.option("--agency-key", "agency_key_file", type=_FILE, help="Agency key file (or FAMILIAR_FACES_AGENCY_KEY).")
+@click.option(
+    "--in", "return_file", type=_EXISTING_FILE, required=True, help="A file with pseudonymous client_ids."
+)
+@click.option(
+    "--people", "raw_folder", type=_EXISTING_FOLDER, required=True, help="Your own raw people extract."
+)
+@click.option(
+    "--agency-key", "agency_key_file", type=_FILE, help="Agency key file (or FAMILIAR_FACES_AGENCY_KEY)."
+)
 @click.option("--out", type=_FILE, required=True, help="CSV file to write; it names your clients.")
 def rejoin(return_file: Path, raw_folder: Path, agency_key_file: Path | None, out: Path) -> None:
     """Turn pseudonymous client ids back into the agency's own, at the agency."""
@@ -181,7 +207,9 @@ def rejoin(return_file: Path, raw_folder: Path, agency_key_file: Path | None, ou
 
     rejoined = rejoin_file(return_file, raw_folder, load_key("agency", agency_key_file))
     rejoined.rows.write_csv(out)
-    click.echo(f"{out}: {rejoined.rows.height:,} rows, {rejoined.unmatched:,} of them without a client of yours")
+    click.echo(
+        f"{out}: {rejoined.rows.height:,} rows, {rejoined.unmatched:,} of them without a client of yours"
+    )
 
 
 @cli.command(epilog=_example("familiar-faces train --workspace county"))
@@ -196,7 +224,9 @@ def train(workspace: Path) -> None:
 
 @cli.command(epilog=_example("familiar-faces run --workspace county --as-of 2026-04-01"))
 @_workspace_option
-@click.option("--as-of", type=click.DateTime(["%Y-%m-%d"]), help="Count up to this day (default: the last day covered).")
+@click.option(
+    "--as-of", type=click.DateTime(["%Y-%m-%d"]), help="Count up to this day (default: the last day covered)."
+)
 def run(workspace: Path, as_of: dt.datetime | None) -> None:
     """Ingest what landed, check, link, build the tables and publish a release."""
     from pipelines.run import refresh
@@ -207,7 +237,9 @@ def run(workspace: Path, as_of: dt.datetime | None) -> None:
 
 @cli.command(epilog=_example("familiar-faces evaluate --workspace county --truth truth.parquet"))
 @_workspace_option
-@click.option("--truth", type=_EXISTING_FILE, required=True, help="Parquet or CSV: source, client_id, truth_id.")
+@click.option(
+    "--truth", type=_EXISTING_FILE, required=True, help="Parquet or CSV: source, client_id, truth_id."
+)
 def evaluate(workspace: Path, truth: Path) -> None:
     """Measure linkage and cohorts against the truth (a simulated county's, or labelled pairs)."""
     from pipelines.evaluate import evaluate_workspace
@@ -218,7 +250,9 @@ def evaluate(workspace: Path, truth: Path) -> None:
 
 @cli.group(
     invoke_without_command=True,
-    epilog=_example("familiar-faces release --workspace county; familiar-faces release list --workspace county"),
+    epilog=_example(
+        "familiar-faces release --workspace county; familiar-faces release list --workspace county"
+    ),
 )
 @click.option("--workspace", type=_FOLDER, envvar="FAMILIAR_FACES_WORKSPACE", help="The county's folder.")
 @click.option("--sign-off", "signer", help="Your name: you have read the checks and approve this release.")

@@ -120,7 +120,9 @@ def parse_cohorts(tables: Any) -> tuple[CohortDefinition, ...]:
     names = [cohort.name for cohort in cohorts]
     for name in names:
         if names.count(name) > 1:
-            raise UsageError(f"county.toml, cohort {name}: it is defined twice; give one of them another name.")
+            raise UsageError(
+                f"county.toml, cohort {name}: it is defined twice; give one of them another name."
+            )
     return cohorts
 
 
@@ -137,11 +139,20 @@ def build_cohort_inputs(connection: "DuckDBPyConnection", cohorts: Sequence[Coho
         connection.execute(_TABLES).fetchall()
         for cohort in cohorts:
             windows = " union all ".join(
-                f"select '{source}' as source, {months} as months" for source, months in cohort.counted_windows()
+                f"select '{source}' as source, {months} as months"
+                for source, months in cohort.counted_windows()
             )
             connection.execute(
                 _INSERT_DEFINITION.format(windows=windows or "select '' as source, 0 as months where false"),
-                [cohort.name, cohort.label, cohort.says, cohort.source, cohort.owner, cohort.rule_json(), cohort.spells_sql()],
+                [
+                    cohort.name,
+                    cohort.label,
+                    cohort.says,
+                    cohort.source,
+                    cohort.owner,
+                    cohort.rule_json(),
+                    cohort.spells_sql(),
+                ],
             ).fetchall()
         for threshold, column in THRESHOLDS.items():
             connection.execute(_EVENT.format(subject=column)).fetchall()
@@ -224,7 +235,11 @@ def _evidence(criterion: "EpisodeCount | FlagRecorded | SystemCount", position: 
     if isinstance(criterion, FlagRecorded):
         named = ", ".join(f"if(bool_or({flag}), '{flag}', null)" for flag in criterion.flags)
         when = f"in {criterion.within_months} months" if criterion.within_months else "ever"
-        since = f" and started_at >= as_of - interval {criterion.within_months} months" if criterion.within_months else ""
+        since = (
+            f" and started_at >= as_of - interval {criterion.within_months} months"
+            if criterion.within_months
+            else ""
+        )
         return (
             f"select subject, {position} as position, 'recorded {when}: ' || array_to_string(list_filter([{named}], "
             f"lambda flag: flag is not null), ', ') as says from cohort_event cross join run_parameter "
@@ -245,7 +260,9 @@ def _evidence(criterion: "EpisodeCount | FlagRecorded | SystemCount", position: 
 
 def kind_label(kind: str) -> str:
     """The declared label of a kind of encounter."""
-    return next(each.label for source in declared_sources().values() for each in source.kinds if each.name == kind)
+    return next(
+        each.label for source in declared_sources().values() for each in source.kinds if each.name == kind
+    )
 
 
 def _parse_cohort(table: Any) -> CohortDefinition:
@@ -258,7 +275,9 @@ def _parse_cohort(table: Any) -> CohortDefinition:
     if set(table) != expected:
         differing = sorted(set(table) ^ expected)[0]
         problem = "is missing" if differing in expected else "is not known"
-        raise UsageError(f"{where}: the key {differing} {problem}; the keys are {', '.join(sorted(expected))}.")
+        raise UsageError(
+            f"{where}: the key {differing} {problem}; the keys are {', '.join(sorted(expected))}."
+        )
     for key in expected - {"rule"}:
         if not isinstance(table[key], str) or not table[key].strip():
             raise UsageError(f"{where}: {key} must be a text.")
@@ -268,7 +287,9 @@ def _parse_cohort(table: Any) -> CohortDefinition:
 
 def _parse_criterion(table: Any, where: str) -> Criterion:
     if not isinstance(table, dict):
-        raise UsageError(f"{where}: a criterion is a table such as {{count = ['booking'], at_least = 4, ...}}.")
+        raise UsageError(
+            f"{where}: a criterion is a table such as {{count = ['booking'], at_least = 4, ...}}."
+        )
     keys = set(table)
     if keys in ({"all"}, {"any"}):
         (combination,) = keys

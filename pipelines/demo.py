@@ -68,7 +68,9 @@ def _truth_as_delivered(agencies: Path) -> Path:
     """Who is who, by the pseudonymous ids that the county sees; only the agencies' keys can make this file."""
     truth = pl.read_parquet(agencies / "truth.parquet")
     as_delivered = pl.concat(
-        of_source.with_columns(client_ids_of(of_source["client_id"], _key(agencies / "keys" / f"{name}.key", "agency")))
+        of_source.with_columns(
+            client_ids_of(of_source["client_id"], _key(agencies / "keys" / f"{name}.key", "agency"))
+        )
         for (name,), of_source in truth.partition_by("source", as_dict=True).items()
     )
     path = agencies / "truth_as_delivered.parquet"

@@ -6,12 +6,18 @@ import duckdb
 import polars as pl
 
 from linkage.errors import UsageError
-from linkage.evaluation import Evaluation, CohortAgreement, cohorts_as_text, compare_cohorts, evaluate
+from linkage.evaluation import CohortAgreement, Evaluation, cohorts_as_text, compare_cohorts, evaluate
 from pipelines.cohorts import build_cohort_inputs
 from pipelines.relations import build, load_relations
 from pipelines.workspace import Workspace
 
-_TAKEN_AS_THEY_ARE = ("run_parameter", "encounter_kind", "source_coverage", "source_record", "delivered_encounter")
+_TAKEN_AS_THEY_ARE = (
+    "run_parameter",
+    "encounter_kind",
+    "source_coverage",
+    "source_record",
+    "delivered_encounter",
+)
 _BUILT_WITH_TRUTH = ("latest_encounter", "encounter", "person")
 
 
@@ -45,8 +51,8 @@ def measured_against_truth(
     try:
         with workspace.connect(read_only=True) as connection:
             evaluation = evaluate(connection, truth)
-            found = connection.execute("select cohort, person_id from cohort_membership where is_member").pl()
-            clients = connection.execute("select source, client_id, person_id from person_crosswalk").pl()
+            found = connection.sql("select cohort, person_id from cohort_membership where is_member").pl()
+            clients = connection.sql("select source, client_id, person_id from person_crosswalk").pl()
     except duckdb.CatalogException:
         raise UsageError(f"{workspace.root} holds no finished run. Run `familiar-faces run` first.") from None
     known = clients.join(truth, on=["source", "client_id"])
@@ -69,5 +75,7 @@ def _true_cohorts(workspace: Workspace, truth: pl.DataFrame) -> pl.DataFrame:
             build(connection, relations[relation])
         build_cohort_inputs(connection, workspace.settings().cohorts)
         build(connection, relations["cohort_membership"])
-        true = connection.execute("select cohort, person_id as truth_id from cohort_membership where is_member").pl()
+        true: pl.DataFrame = connection.sql(
+            "select cohort, person_id as truth_id from cohort_membership where is_member"
+        ).pl()
     return true.with_columns(pl.col("truth_id").cast(truth.schema["truth_id"]))

@@ -59,6 +59,6 @@ def headline(workspace: Workspace, truth: Path | None = None) -> str:
         "Open next",
         f"  the release         duckdb -readonly {workspace.releases}/current/{release.database.name}",
         f"  what was checked    {workspace.quality_docs}/index.html",
-        f"  the pipeline        make dev",
+        "  the pipeline        make dev",
     ]
     return "\n".join(lines)

@@ -97,7 +97,9 @@ def pending_months(connection: duckdb.DuckDBPyConnection, landing: Path, source:
     A manifest that cannot be read is pending too, so that `load_candidate` refuses it with a sentence.
     """
     accepted = dict(
-        connection.execute("select month, content_sha256 from delivery where source = ?", [source.name]).fetchall()
+        connection.execute(
+            "select month, content_sha256 from delivery where source = ?", [source.name]
+        ).fetchall()
     )
     return [
         month
@@ -158,7 +160,9 @@ def promote(connection: duckdb.DuckDBPyConnection, source: Source) -> None:
     connection.execute("begin").fetchall()
     try:
         for accepted, candidate in tables.items():
-            of_source = f"source = '{source.name}' and " if accepted in ("delivery", "quarantined_row") else ""
+            of_source = (
+                f"source = '{source.name}' and " if accepted in ("delivery", "quarantined_row") else ""
+            )
             connection.execute(
                 f"delete from {accepted} where {of_source}month in (select month from candidate_{source.name}_delivery)"
             ).fetchall()

@@ -13,13 +13,21 @@ from pipelines.state import fingerprint, require_checks, run_state
 from pipelines.workspace import Workspace
 from quality.sign_off import sign_off_for
 
-_RELEASED_INPUTS = ("run_parameter", "person_crosswalk", "encounter_kind", "cohort_definition", "person_id_change")
+_RELEASED_INPUTS = (
+    "run_parameter",
+    "person_crosswalk",
+    "encounter_kind",
+    "cohort_definition",
+    "person_id_change",
+)
 
 
 def released_relations() -> dict[str, str]:
     """Relations of a release, each with the ordering of its rows: every mart, and what marts refer to."""
     inputs = {name: described_inputs()[name].order for name in _RELEASED_INPUTS}
-    marts = {name: relation.order for name, relation in load_relations().items() if relation.folder == "marts"}
+    marts = {
+        name: relation.order for name, relation in load_relations().items() if relation.folder == "marts"
+    }
     return dict(sorted({**inputs, **marts}.items()))
 
 

@@ -84,7 +84,9 @@ def parse_relation(folder: str, name: str, text: str) -> Relation:
         raise UsageError(
             f"{where}: the header's Inputs are {', '.join(inputs)}, but the query reads {', '.join(sorted(read))}."
         )
-    comment = " ".join([*prose, *(f"{label}: {says}" for label, says in labels.items() if label not in ("Inputs", "Order"))])
+    comment = " ".join(
+        [*prose, *(f"{label}: {says}" for label, says in labels.items() if label not in ("Inputs", "Order"))]
+    )
     return Relation(
         name=name,
         folder=folder,
@@ -111,9 +113,13 @@ def load_relations() -> dict[str, Relation]:
     for folder in FOLDERS:
         for file in sorted((resources.files("sql") / folder).iterdir(), key=lambda file: file.name):
             if file.name.endswith(".sql"):
-                relation = parse_relation(folder, file.name.removesuffix(".sql"), file.read_text(encoding="utf-8"))
+                relation = parse_relation(
+                    folder, file.name.removesuffix(".sql"), file.read_text(encoding="utf-8")
+                )
                 relations[relation.name] = relation
-    graph = {name: sorted(set(relation.inputs) & set(relations)) for name, relation in sorted(relations.items())}
+    graph = {
+        name: sorted(set(relation.inputs) & set(relations)) for name, relation in sorted(relations.items())
+    }
     return {name: relations[name] for name in TopologicalSorter(graph).static_order()}
 
 
@@ -185,7 +191,9 @@ def column_lineage(connection: DuckDBPyConnection, relation: Relation) -> dict[s
             root = lineage(column, relation.query, schema=schema, dialect="duckdb")
         except sqlglot.errors.SqlglotError:
             continue
-        origins[column] = sorted({_origin(node) for node in root.walk() if isinstance(node.expression, exp.Table)})
+        origins[column] = sorted(
+            {_origin(node) for node in root.walk() if isinstance(node.expression, exp.Table)}
+        )
     return origins
 
 

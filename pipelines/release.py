@@ -89,7 +89,9 @@ def publish(
             "relations": checksums,
             "files": {DATABASE_NAME: _file_sha256(draft / DATABASE_NAME)},
         }
-        (draft / MANIFEST_NAME).write_text(json.dumps(manifest, indent=2, default=str) + "\n", encoding="utf-8")
+        (draft / MANIFEST_NAME).write_text(
+            json.dumps(manifest, indent=2, default=str) + "\n", encoding="utf-8"
+        )
         _open_to_readers(draft, readers_group)
         draft.replace(folder)
     release = read_release(folder)
@@ -107,7 +109,8 @@ def read_release(folder: Path) -> Release:
         manifest = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         raise UsageError(
-            f"{path} is missing or not readable, so {folder} is not a release; `familiar-faces release list` shows what is."
+            f"{path} is missing or not readable, so {folder} is not a release; "
+            "`familiar-faces release list` shows what is."
         ) from None
     return Release(folder=folder, manifest=manifest)
 
@@ -120,7 +123,11 @@ def current_release(workspace: Workspace) -> Release | None:
 
 def list_releases(workspace: Workspace) -> list[Release]:
     """Every complete release, oldest as-of date first."""
-    folders = sorted(path.parent for path in workspace.releases.glob(f"[!.]*/{MANIFEST_NAME}") if not path.parent.is_symlink())
+    folders = sorted(
+        path.parent
+        for path in workspace.releases.glob(f"[!.]*/{MANIFEST_NAME}")
+        if not path.parent.is_symlink()
+    )
     return [read_release(folder) for folder in folders]
 
 
@@ -138,7 +145,7 @@ def verify(release: Release) -> list[str]:
             rows, checksum = table_checksum(connection, relation)
             if (rows, checksum) != (recorded["rows"], recorded["checksum"]):
                 problems.append(
-                    f"{release.database}, table {relation}: contents differ from {MANIFEST_NAME}; publish the release again."
+                    f"{release.database}, table {relation}: contents differ from {MANIFEST_NAME}; publish again."
                 )
     return problems
 
@@ -169,7 +176,8 @@ def _copy_relations(
 
 def _copy_comments(connection: duckdb.DuckDBPyConnection, relation: str) -> None:
     of_table = connection.execute(
-        "select comment from duckdb_tables() where database_name = current_database() and table_name = ?", [relation]
+        "select comment from duckdb_tables() where database_name = current_database() and table_name = ?",
+        [relation],
     ).fetchall()
     of_columns = connection.execute(
         "select column_name, comment from duckdb_columns() "
@@ -179,10 +187,14 @@ def _copy_comments(connection: duckdb.DuckDBPyConnection, relation: str) -> None
     uncommented = [column for column, comment in of_columns if not comment]
     if not of_table or not of_table[0][0] or uncommented:
         what = f"column {uncommented[0]}" if uncommented else "the table"
-        raise CheckFailedError(f"{relation} cannot be released: {what} has no comment. Describe it in the relation's header.")
+        raise CheckFailedError(
+            f"{relation} cannot be released: {what} has no comment. Describe it in the relation's header."
+        )
     connection.execute(f"comment on table release.{relation} is {_quoted(of_table[0][0])}").fetchall()
     for column, comment in of_columns:
-        connection.execute(f'comment on column release.{relation}."{column}" is {_quoted(comment)}').fetchall()
+        connection.execute(
+            f'comment on column release.{relation}."{column}" is {_quoted(comment)}'
+        ).fetchall()
 
 
 def _quoted(text: str) -> str:
@@ -212,7 +224,10 @@ def _point_current_at(workspace: Workspace, release: Release) -> None:
     draft.unlink(missing_ok=True)
     draft.symlink_to(release.release_id)
     draft.replace(link)
-    entry = {"release_id": release.release_id, "published_at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds")}
+    entry = {
+        "release_id": release.release_id,
+        "published_at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+    }
     log = workspace.releases / "publications.jsonl"
     with log.open("a", encoding="utf-8") as lines:
         lines.write(json.dumps(entry) + "\n")

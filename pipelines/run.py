@@ -74,7 +74,9 @@ def _months_to_ingest(workspace: Workspace) -> dict[str, str]:
     sources = list(declared_sources().values())
     with workspace.connect() as connection:
         prepare_warehouse(connection)
-        pending = {month for source in sources for month in pending_months(connection, workspace.landing, source)}
+        pending = {
+            month for source in sources for month in pending_months(connection, workspace.landing, source)
+        }
     landed = {month for source in sources for month in landed_months(workspace.landing, source)}
     if not landed:
         raise UsageError(
@@ -139,4 +141,5 @@ def _reason(result: dg.ExecuteInProcessResult) -> FamiliarFacesError:
     )
 
 
-_USER_ERRORS = {error.__name__: error for error in (FamiliarFacesError, *FamiliarFacesError.__subclasses__())}
+_USER_ERROR_CLASSES: list[type[FamiliarFacesError]] = [FamiliarFacesError, *FamiliarFacesError.__subclasses__()]
+_USER_ERRORS = {error_class.__name__: error_class for error_class in _USER_ERROR_CLASSES}

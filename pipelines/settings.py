@@ -125,12 +125,16 @@ def load_settings(path: Path) -> CountySettings:
     )
     key_check = county.get("project_key_check")
     if key_check is not None and not re.fullmatch(r"[0-9a-f]{64}", str(key_check)):
-        raise UsageError(f"{path}, [county] project_key_check: expected the 64 hexadecimal characters of keygen.")
+        raise UsageError(
+            f"{path}, [county] project_key_check: expected the 64 hexadecimal characters of keygen."
+        )
     return CountySettings(
         name=reader.text(county, "name", "[county]"),
         time_zone=reader.text(county, "time_zone", "[county]"),
         key_check=key_check,
-        code_lists={key: reader.text(top["code_lists"], key, "[code_lists]") for key in top.get("code_lists", {})},
+        code_lists={
+            key: reader.text(top["code_lists"], key, "[code_lists]") for key in top.get("code_lists", {})
+        },
         agreements=_read_agreements(reader, top.get("agreements", {})),
         linkage=_read_linkage(reader, top.get("linkage", {})),
         release=_read_release(reader, top.get("release", {})),
@@ -148,9 +152,7 @@ class _SectionReader:
 
     path: Path
 
-    def section(
-        self, table: Any, where: str, *, required: set[str], optional: set[str]
-    ) -> dict[str, Any]:
+    def section(self, table: Any, where: str, *, required: set[str], optional: set[str]) -> dict[str, Any]:
         if not isinstance(table, dict):
             raise UsageError(f"{self.path}, {where}: expected a table of keys.")
         unknown = sorted(set(table) - required - optional)

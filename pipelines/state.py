@@ -48,7 +48,9 @@ def run_state(
     """
     try:
         ((as_of,),) = connection.execute("select as_of from run_parameter").fetchall()
-        ((model, link_weight),) = connection.execute("select model_version, link_weight from linkage_run").fetchall()
+        ((model, link_weight),) = connection.execute(
+            "select model_version, link_weight from linkage_run"
+        ).fetchall()
     except duckdb.CatalogException:
         raise CheckFailedError(
             f"{workspace.root} holds no finished run, so there is nothing to release. Run `familiar-faces run` first."
@@ -70,7 +72,7 @@ def run_state(
 
 def default_as_of(connection: duckdb.DuckDBPyConnection) -> dt.date | None:
     """The first day that no delivery covers any more, or None before the first delivery."""
-    ((as_of,),) = connection.execute("select max(covers_to) from delivery").fetchall()
+    as_of: dt.date | None = connection.execute("select max(covers_to) from delivery").fetchall()[0][0]
     return as_of
 
 
@@ -95,7 +97,9 @@ def record_checks(
     connection.execute(_CHECK_RESULT).fetchall()
     connection.execute("delete from check_result where fingerprint <> ?", [of_state]).fetchall()
     for row in rows:
-        connection.execute("insert or replace into check_result values (?, ?, ?, ?, ?, ?)", list(row)).fetchall()
+        connection.execute(
+            "insert or replace into check_result values (?, ?, ?, ?, ?, ?)", list(row)
+        ).fetchall()
     connection.execute("commit").fetchall()
 
 

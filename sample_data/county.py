@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from linkage.progress import track
 from linkage.source import declared_sources
-from sample_data.extracts import FileFormat, write_extracts
+from sample_data.extracts import FileFormat, refuse_other_extracts, write_extracts
 from sample_data.lives import live
 from sample_data.lives.timing import DAY, Window
 from sample_data.names import load_names
@@ -63,11 +64,18 @@ def simulate(
     month from `first_month` on; with `one_delivery`, one folder per source, named after the last month, with
     all of history (for benchmarks). truth.parquet has source, client_id, truth_id: every client id once; an
     ambulance run that found nobody has a truth_id of its own, and an overlaid client belongs to the person it
-    was made for. The same arguments write the same bytes. In 24 months of one delivery, a resident makes
-    about 0.67 people rows and 1.7 encounters.
+    was made for. In 24 months of one delivery, a resident makes about 0.66 people rows and 1.7
+    encounters. The same arguments write the same bytes.
+
+    Raises UsageError when `out` holds extracts of another simulation.
     """
     parameters = parameters or shipped_parameters()
     calendar = _calendar(first_month, months)
+    labels = [label for label, _, _ in calendar]
+    for name in declared_sources():
+        refuse_other_extracts(
+            out / "raw" / name, labels[-1:] if one_delivery else labels, file_format=file_format
+        )
     first, last = calendar[0][1], calendar[-1][2]
     window = Window(start=first - parameters.lives.warm_up_days * DAY, first=first, last=last)
     names = load_names(parameters.names)
@@ -82,7 +90,7 @@ def simulate(
     )
     lives = live(_stream(seed, "lives"), population, window, parameters.lives)
     clients, people_rows, encounter_rows, truths = {}, {}, {}, []
-    for name, source in declared_sources().items():
+    for name, source in track(declared_sources().items(), "Writing what each agency recorded"):
         encounters = lives.encounters.pop(name)
         encounters = encounters.filter((pl.col("started") < window.last) & (pl.col("ended") >= window.first))
         recorded = record(

@@ -10,6 +10,7 @@ from typing import Literal
 
 import polars as pl
 
+from linkage.errors import UsageError
 from linkage.source import Source
 from sample_data.lives.timing import DAY
 from sample_data.records import Recorded
@@ -54,6 +55,16 @@ def write_extracts(
         people_rows += people.height
         encounter_rows += encounters.height
     return people_rows, encounter_rows
+
+
+def refuse_other_extracts(folder: Path, labels: list[str], file_format: FileFormat) -> None:
+    """Raise UsageError when a source's folder holds months or files that are not about to be written again."""
+    written = {f"{label}/{name}.{file_format}" for label in labels for name in ("people", "encounters")}
+    present = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    if not present <= written:
+        raise UsageError(
+            f"{folder} holds extracts of another simulation; name another folder, or remove this one."
+        )
 
 
 def encounter_columns(source: Source) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ class PeopleParameters:
 
     household_sizes: list[float]
     lone_parent: float
+    heads_of_an_age_with_children: float
     partner_same_surname: float
     same_race_in_household: float
     adult_ages: list[float]

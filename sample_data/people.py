@@ -199,6 +199,11 @@ def _births(
     people = len(head)
     weights = np.array(parameters.adult_ages) / sum(parameters.adult_ages)
     age = 18 + 5 * rng.choice(len(weights), size=people, p=weights) + 5 * rng.random(people)
+    # Households with children are headed by people of an age to have them, most of the time.
+    has_children = np.zeros(people, dtype=bool)
+    has_children[head[is_child]] = True
+    young = has_children & (rng.random(people) < parameters.heads_of_an_age_with_children)
+    age = np.where(young, rng.triangular(22, 36, 52, people), age)
     age = np.where(is_partner, np.clip(age[head] + rng.normal(-1, 4.5, people), 18.0, 100.0), age)
     child_age = age[head] - rng.uniform(19, 38, people)
     youngest = -(last_day - first_day - 1) / DAYS_A_YEAR

@@ -16,7 +16,7 @@ from quality.suite import select_suites
 DELIVERY_MONTHS = dg.MonthlyPartitionsDefinition(start_date="2015-01-01")
 """Months a county may deliver. The first is early enough for a five-year window over the oldest delivery."""
 
-_Events = Iterator[dg.MaterializeResult | dg.AssetCheckResult]
+_Events = Iterator[dg.MaterializeResult | dg.AssetCheckResult]  # type: ignore[type-arg]
 
 
 def delivery_asset(source: Source) -> dg.AssetsDefinition:
@@ -40,15 +40,22 @@ def delivery_asset(source: Source) -> dg.AssetsDefinition:
         landed = asked_for & set(landed_months(workspace.landing, source))
         with county.warehouse() as connection:
             prepare_warehouse(connection)
-            pending = [month for month in pending_months(connection, workspace.landing, source) if month in landed]
+            pending = [
+                month for month in pending_months(connection, workspace.landing, source) if month in landed
+            ]
             if not pending:
                 yield dg.MaterializeResult(asset_key=key, metadata={"months_unchanged": len(landed)})
                 yield from nothing_to_check(suites, key)
                 return
             today = dt.datetime.now(dt.UTC).date()
-            counts = load_candidate(connection, workspace.landing, source, pending, workspace.settings(), today)
+            counts = load_candidate(
+                connection, workspace.landing, source, pending, workspace.settings(), today
+            )
         results = run_suites(
-            workspace.warehouse, suites, docs=workspace.quality_docs, run_label=f"{source.label}, {pending[-1]}"
+            workspace.warehouse,
+            suites,
+            docs=workspace.quality_docs,
+            run_label=f"{source.label}, {pending[-1]}",
         )
         failure = first_failure(results)
         if failure is not None:

@@ -28,7 +28,7 @@ LEAST_WEIGHT_KEPT = -4.0
 _GROUP = "linkage"
 
 
-class Training(dg.Config):  # type: ignore[misc]
+class Training(dg.Config):
     """How to come by the model."""
 
     retrain: bool = False

@@ -29,7 +29,7 @@ MADE_BY: Mapping[str, list[str]] = {
 """Tables that assets of another name make."""
 
 
-class AsOf(dg.Config):  # type: ignore[misc]
+class AsOf(dg.Config):
     """The day at which everything is counted."""
 
     as_of: str | None = None
@@ -48,7 +48,9 @@ def run_parameter(county: CountyWorkspace, config: AsOf) -> dg.MaterializeResult
     with county.warehouse() as connection:
         as_of = dt.date.fromisoformat(config.as_of) if config.as_of else default_as_of(connection)
         if as_of is None:
-            raise UsageError("No delivery was ever accepted, so there is nothing to count. Land one and run again.")
+            raise UsageError(
+                "No delivery was ever accepted, so there is nothing to count. Land one and run again."
+            )
         connection.execute(
             "create or replace table run_parameter as select ?::date as as_of, ?::varchar as county, "
             "?::integer as small_cell_threshold, ?::boolean as include_minors",
@@ -121,4 +123,8 @@ def _table_metadata(connection: DuckDBPyConnection, relation: Relation) -> dict[
     }
 
 
-mart_assets = [run_parameter, cohort_definition, *(relation_asset(relation) for relation in load_relations().values())]
+mart_assets = [
+    run_parameter,
+    cohort_definition,
+    *(relation_asset(relation) for relation in load_relations().values()),
+]

@@ -15,7 +15,9 @@ from quality.run import run_suites
 from quality.suite import Suite, select_suites
 
 
-def _suites_by_asset(stage_suites: Sequence[Suite], assets: Sequence[dg.AssetsDefinition]) -> dict[dg.AssetKey, list[Suite]]:
+def _suites_by_asset(
+    stage_suites: Sequence[Suite], assets: Sequence[dg.AssetsDefinition]
+) -> dict[dg.AssetKey, list[Suite]]:
     keys = {asset.key.to_user_string(): asset.key for asset in assets}
     grouped: dict[dg.AssetKey, list[Suite]] = {}
     for suite in stage_suites:
@@ -48,7 +50,10 @@ CHECKED_SUITES = (*select_suites(stage="linkage"), *select_suites(stage="publish
 """Suites that must have been run on exactly the state that is released."""
 
 release_checks = _checks(
-    "release_checks", CHECKED_SUITES, [*linkage_assets, *mart_assets], run_label="linkage and published tables"
+    "release_checks",
+    CHECKED_SUITES,
+    [*linkage_assets, *mart_assets],
+    run_label="linkage and published tables",
 )
 
 
@@ -72,5 +77,3 @@ def release(county: CountyWorkspace) -> dg.MaterializeResult:  # type: ignore[ty
             "relations": dg.MetadataValue.json(dict(published.manifest["relations"])),
         }
     )
-
-

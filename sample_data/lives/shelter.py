@@ -61,7 +61,7 @@ def _of_clients(
 ) -> pl.DataFrame:
     """The encounters of those homeless people who are clients: so many that the last year has its reach.
 
-    Others are homeless without these services (domain reference 6: 19 % are seen in hospital codes alone).
+    Others are homeless without these services (Trick 2021, Chicago: 19 % are seen in hospital codes alone).
     """
     year = min(int(DAY * DAYS_A_YEAR), window.last - window.start)
     in_year = encounters.filter((pl.col("started") < window.last) & (pl.col("started") >= window.last - year))

@@ -12,14 +12,18 @@ from sample_data.records.columns import chosen_from, nothing, share_of
 
 
 def kin_of(population: Population, person: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
-    """For each person, the next one of the same sex and surname by birth: a brother, a cousin, or himself."""
+    """For each person, a neighbour by birth of the same sex and surname: a brother, a cousin, or nobody else."""
     order = np.lexsort((population.birth, population.last, population.sex))
-    following = np.roll(order, -1)
-    same = (population.last[order] == population.last[following]) & (
-        population.sex[order] == population.sex[following]
-    )
+
+    def is_kin(neighbour: npt.NDArray[np.int64]) -> Flags:
+        return np.asarray(
+            (population.last[order] == population.last[neighbour])
+            & (population.sex[order] == population.sex[neighbour])
+        )
+
+    following, preceding = np.roll(order, -1), np.roll(order, 1)
     kin = np.empty(len(population), dtype=np.int32)
-    kin[order] = np.where(same, following, order)
+    kin[order] = np.where(is_kin(following), following, np.where(is_kin(preceding), preceding, order))
     return kin[person]
 
 

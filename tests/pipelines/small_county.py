@@ -22,7 +22,12 @@ OTHER_PROJECT_KEY = Key("project", bytes(range(1, 33)))
 
 def person(client_id, first_name="Ada", last_name="Rivera", birth_date="1980-02-03", **known):
     """One raw people row."""
-    return {"client_id": client_id, "first_name": first_name, "last_name": last_name, "birth_date": birth_date} | known
+    return {
+        "client_id": client_id,
+        "first_name": first_name,
+        "last_name": last_name,
+        "birth_date": birth_date,
+    } | known
 
 
 def encounter(encounter_id, client_id, kind, started_at, ended_at="", **known):
@@ -41,7 +46,8 @@ class SmallCounty:
     raw: Path
     agency_keys: dict[str, Key] = field(
         default_factory=lambda: {
-            name: Key("agency", bytes([number]) * 32) for number, name in enumerate(declared_sources(), start=1)
+            name: Key("agency", bytes([number]) * 32)
+            for number, name in enumerate(declared_sources(), start=1)
         }
     )
 

@@ -30,7 +30,12 @@ def workspace(tmp_path):
 def publish_state(workspace, state=STATE):
     with workspace.connect() as connection:
         return publish(
-            workspace, connection, relations={"person": "person_id"}, state=state, details={}, readers_group=None
+            workspace,
+            connection,
+            relations={"person": "person_id"},
+            state=state,
+            details={},
+            readers_group=None,
         )
 
 
@@ -41,7 +46,9 @@ def test_the_released_file_holds_the_table_in_order_with_its_comments(workspace)
         assert connection.execute("select comment from duckdb_tables()").fetchall() == [
             ("One row per person; it's small.",)
         ]
-        assert connection.execute("select comment from duckdb_columns() where table_name = 'person'").fetchall() == [
+        assert connection.execute(
+            "select comment from duckdb_columns() where table_name = 'person'"
+        ).fetchall() == [
             ("Opaque id.",),
             ("Visits.",),
         ]
@@ -51,7 +58,10 @@ def test_current_points_at_the_newest_and_old_releases_stay(workspace):
     first = publish_state(workspace)
     second = publish_state(workspace, {**STATE, "model": "m2"})
     assert current_release(workspace).release_id == second.release_id
-    assert {release.release_id for release in list_releases(workspace)} == {first.release_id, second.release_id}
+    assert {release.release_id for release in list_releases(workspace)} == {
+        first.release_id,
+        second.release_id,
+    }
 
 
 def test_the_same_state_is_the_same_release(workspace):

@@ -43,11 +43,30 @@ def test_the_sample_county_file_is_valid_and_covers_every_source():
     [
         pytest.param("", UsageError, "'county' is missing", id="no county"),
         pytest.param(COUNTY + "[releases]\n", UsageError, "unknown key 'releases'", id="a misspelt table"),
-        pytest.param(COUNTY + "[linkage]\nlink_att = 0.9\n", UsageError, "unknown key 'link_att'", id="a misspelt key"),
-        pytest.param(COUNTY + "[linkage]\nlink_at = 1.2\n", UsageError, "link_at: expected", id="impossible probability"),
-        pytest.param(COUNTY + "[linkage]\nlink_at = 0.2\n", UsageError, "link_at: expected", id="worse than a coin"),
-        pytest.param(COUNTY + "[release]\nsmall_cell_threshold = 1\n", UsageError, "at least 2", id="no small-cell rule"),
-        pytest.param(COUNTY + '[release]\nsign_off_required = "no"\n', UsageError, "true or false", id="text for yes or no"),
+        pytest.param(
+            COUNTY + "[linkage]\nlink_att = 0.9\n", UsageError, "unknown key 'link_att'", id="a misspelt key"
+        ),
+        pytest.param(
+            COUNTY + "[linkage]\nlink_at = 1.2\n",
+            UsageError,
+            "link_at: expected",
+            id="impossible probability",
+        ),
+        pytest.param(
+            COUNTY + "[linkage]\nlink_at = 0.2\n", UsageError, "link_at: expected", id="worse than a coin"
+        ),
+        pytest.param(
+            COUNTY + "[release]\nsmall_cell_threshold = 1\n",
+            UsageError,
+            "at least 2",
+            id="no small-cell rule",
+        ),
+        pytest.param(
+            COUNTY + '[release]\nsign_off_required = "no"\n',
+            UsageError,
+            "true or false",
+            id="text for yes or no",
+        ),
         pytest.param(
             COUNTY + JAIL.replace('"authorization"', '"safe_harbor"'),
             PolicyError,
@@ -60,8 +79,12 @@ def test_the_sample_county_file_is_valid_and_covers_every_source():
             "may not be used to contact people",
             id="a limited data set that contacts people",
         ),
-        pytest.param(COUNTY + JAIL.replace("jail", "prison"), UsageError, "no such source", id="unknown source"),
-        pytest.param(COUNTY + JAIL.replace("2030-01-01", '"soon"'), UsageError, "expected a date", id="vague expiry"),
+        pytest.param(
+            COUNTY + JAIL.replace("jail", "prison"), UsageError, "no such source", id="unknown source"
+        ),
+        pytest.param(
+            COUNTY + JAIL.replace("2030-01-01", '"soon"'), UsageError, "expected a date", id="vague expiry"
+        ),
         pytest.param(COUNTY + 'x = "\n', UsageError, "not valid TOML", id="broken TOML"),
     ],
 )

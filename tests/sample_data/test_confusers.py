@@ -12,6 +12,7 @@ from sample_data.lives.timing import DAY
 from sample_data.names import GROUPS, load_names
 from sample_data.parameters import read_parameters, shipped_parameters
 from sample_data.people import FEMALE, JUNIOR, MALE, SENIOR, Population, make_population
+from sample_data.records.names import kin_of
 
 FIRST_DAY, LAST_DAY = 19_723, 19_723 + 730  # 2024-01-01 and two years on
 ROOT = Path(__file__).parents[2] / "sample_data"
@@ -114,6 +115,14 @@ def test_namesakes_share_name_sex_and_birth_year_without_being_one(population: P
         {"first": population.first, "last": population.last, "sex": population.sex, "year": year}
     )
     assert 0.004 < rows.is_duplicated().mean() < 0.03
+
+
+def test_a_borrowed_identity_is_that_of_kin_of_the_same_sex_and_surname(population: Population) -> None:
+    person = np.arange(len(population), dtype=np.int32)
+    kin = kin_of(population, person)
+    assert (population.sex[kin] == population.sex).all()
+    assert (population.last[kin] == population.last).all()
+    assert (kin != person).mean() > 0.8
 
 
 # ---- records ------------------------------------------------------------------------------------------

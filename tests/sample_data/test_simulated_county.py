@@ -9,6 +9,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from linkage.errors import UsageError
 from linkage.source import declared_sources
 from sample_data.county import SimulatedCounty, county_file_text, simulate
 from sample_data.extracts import encounter_columns
@@ -201,6 +202,17 @@ def test_one_delivery_holds_everything_under_the_last_month(tmp_path: Path) -> N
     assert pl.read_parquet(tmp_path / "whole" / "truth.parquet").equals(
         pl.read_parquet(tmp_path / "monthly" / "truth.parquet")
     )
+
+
+def test_a_folder_with_another_simulation_is_refused_and_the_same_one_is_written_again(
+    tmp_path: Path,
+) -> None:
+    simulate(people=300, months=2, seed=4, out=tmp_path)
+    simulate(people=300, months=2, seed=4, out=tmp_path)
+    with pytest.raises(UsageError, match="another simulation"):
+        simulate(people=300, months=1, seed=4, out=tmp_path)
+    with pytest.raises(UsageError, match="another simulation"):
+        simulate(people=300, months=2, seed=4, out=tmp_path, file_format="parquet")
 
 
 def test_the_county_file_holds_the_key_check_value() -> None:
