@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
+from pathlib import Path
 
 import dagster as dg
 import duckdb
@@ -20,7 +21,7 @@ class CountyWorkspace(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     def open(self) -> Workspace:
         """The workspace with its folders in place."""
-        workspace = Workspace.at(self.root)
+        workspace = Workspace(Path(self.root))
         workspace.prepare()
         return workspace
 

@@ -27,10 +27,9 @@ class Workspace:
 
     root: Path
 
-    @classmethod
-    def at(cls, root: str | Path) -> "Workspace":
-        """The workspace in the folder `root`, wherever the process may go later."""
-        return cls(Path(root).absolute())
+    def __post_init__(self) -> None:
+        # Wherever the process goes later, and whatever it hands the path to.
+        object.__setattr__(self, "root", self.root.absolute())
 
     @property
     def county_file(self) -> Path:

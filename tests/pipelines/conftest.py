@@ -12,7 +12,7 @@ from tests.pipelines.small_county import SmallCounty
 @pytest.fixture
 def county(tmp_path):
     """An empty workspace with the sample county file."""
-    workspace = Workspace.at(tmp_path / "county")
+    workspace = Workspace(tmp_path / "county")
     workspace.root.mkdir()
     shutil.copy(Path(__file__).parents[2] / "sample_data" / "county.toml", workspace.county_file)
     workspace.prepare()

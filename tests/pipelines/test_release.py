@@ -16,7 +16,7 @@ STATE = {"as_of": "2026-01-01", "model": "m1"}
 @pytest.fixture
 def workspace(tmp_path):
     (tmp_path / "county.toml").write_text("")
-    workspace = Workspace.at(tmp_path)
+    workspace = Workspace(tmp_path)
     workspace.prepare()
     with workspace.connect() as connection:
         connection.execute("create table person (person_id varchar, visits integer)").fetchall()
