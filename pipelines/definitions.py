@@ -3,7 +3,7 @@
 import dagster as dg
 
 from linkage.source import declared_sources
-from pipelines.assets.deliveries import DELIVERY_MONTHS, delivery_assets
+from pipelines.assets.deliveries import delivery_assets
 from pipelines.assets.linkage import linkage_assets
 from pipelines.assets.marts import mart_assets
 from pipelines.assets.release import release, release_checks
@@ -13,15 +13,13 @@ _DELIVERIES = dg.AssetSelection.assets(*(f"{source}_delivery" for source in decl
 
 train_linkage_model = dg.define_asset_job(
     "train_linkage_model",
-    selection=_DELIVERIES | dg.AssetSelection.assets("source_record", "linkage_model"),
-    partitions_def=DELIVERY_MONTHS,
+    selection=_DELIVERIES | dg.AssetSelection.assets("source_record", "linkage_model").without_checks(),
     description="Ingest what landed and train a new linkage model on it; about once a year.",
 )
 
 refresh = dg.define_asset_job(
     "refresh",
     selection=dg.AssetSelection.all(),
-    partitions_def=DELIVERY_MONTHS,
     description="Ingest what landed, check, link, build the tables and publish a release.",
 )
 
