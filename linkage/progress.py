@@ -39,8 +39,15 @@ def track(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T
 
 @contextmanager
 def step(what: str) -> Iterator[None]:
-    """Announce one step of work and, when it is done, how many seconds it took."""
-    say(f"{what} ...")
+    """Announce one step of work and, when it is done, how many seconds it took.
+
+    On a terminal the second line takes the place of the first.
+    """
+    if sys.stderr.isatty():
+        sys.stderr.write(f"{what} ...\r")
+        sys.stderr.flush()
+    else:
+        say(f"{what} ...")
     started = time.monotonic()
     yield
     say(f"{what}: {time.monotonic() - started:.1f} s")

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import os
+import uuid
 import warnings
 from collections.abc import Mapping
 from typing import Any
@@ -10,7 +11,7 @@ import dagster as dg
 from dagster import DagsterInstance
 
 from linkage.errors import CheckFailedError, FamiliarFacesError, UsageError
-from linkage.progress import step
+from linkage.progress import say, step
 from linkage.source import declared_sources
 from pipelines.definitions import defs
 from pipelines.ingest import landed_months, pending_months, prepare_warehouse
@@ -98,8 +99,11 @@ def _execute(workspace: Workspace, job: str, config: Mapping[str, Any], tags: Ma
     with workspace.only_run(), DagsterInstance.get() as instance, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         resolved = defs.resolve_job_def(job)
-        with step(f"Job {job}"):
+        run_id = str(uuid.uuid4())
+        instance.add_event_listener(run_id, _say_progress)
+        with step(f"Job {job}, {len(resolved.nodes)} steps"):
             result = resolved.execute_in_process(
+                run_id=run_id,
                 instance=instance,
                 run_config={**config, **quiet},
                 tags=dict(tags),
@@ -108,6 +112,12 @@ def _execute(workspace: Workspace, job: str, config: Mapping[str, Any], tags: Ma
             )
     if not result.success:
         raise _reason(result)
+
+
+def _say_progress(entry: dg.EventLogEntry) -> None:
+    event = entry.dagster_event
+    if event is not None and event.event_type == dg.DagsterEventType.STEP_SUCCESS:
+        say(f"  {event.step_key}: {event.step_success_data.duration_ms / 1000:.1f} s")
 
 
 def _reason(result: dg.ExecuteInProcessResult) -> FamiliarFacesError:
