@@ -20,6 +20,7 @@ to 4, .92 and .78, true .93 and .87; 4 to 6, .97 and .93, true .96 and .98. With
 useless.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -89,7 +90,7 @@ class Calibration:
 
     def probability_sql(self, weight: str) -> str:
         """SQL of `probability` over the expression `weight`."""
-        log_odds = f"{self.intercept!r} + {self.slope!r} * {weight}"
+        log_odds = f"{self.intercept!r}::double + {self.slope!r}::double * {weight}"
         return f"1 / (1 + power(2.0::double, -greatest(-1000, least(1000, {log_odds}))))"
 
 
@@ -121,9 +122,7 @@ def calibrate(
         )
         return _without_threshold(method="none", because=because), dict(supposed_adjustments)
     intercept, slope, plateau, strangers, adjusting = _fit(labelled, list(supposed_adjustments.values()))
-    learned = {
-        name: round(shift / slope, 3) for name, shift in zip(supposed_adjustments, adjusting, strict=True)
-    }
+    learned = {name: round(weight, 3) for name, weight in zip(supposed_adjustments, adjusting, strict=True)}
     by_number = np.array([0.0, *learned.values()])
     fitted = _without_threshold(
         method="ssn_agreement",
@@ -181,9 +180,25 @@ def threshold_candidates(calibration: Calibration) -> list[float]:
     return [round(float(weight), 3) for weight in np.arange(lowest, highest + 0.5, 0.5)]
 
 
-def _without_threshold(*, method: str, because: str, **learned: float) -> Calibration:
-    curve = {"intercept": 0.0, "slope": 1.0, **learned}
-    return Calibration(method=method, because=because, link_weight=float("nan"), link_because="", **curve)
+def _without_threshold(
+    *,
+    method: str,
+    because: str,
+    intercept: float = 0.0,
+    slope: float = 1.0,
+    plateau: float = 1.0,
+    strangers: float = 0.0,
+) -> Calibration:
+    return Calibration(
+        intercept=intercept,
+        slope=slope,
+        method=method,
+        because=because,
+        link_weight=math.nan,
+        link_because="",
+        plateau=plateau,
+        strangers=strangers,
+    )
 
 
 def _logistic(log2_odds: Numbers) -> Numbers:
@@ -191,8 +206,7 @@ def _logistic(log2_odds: Numbers) -> Numbers:
 
 
 def _fit(labelled: LabelledPairs, supposed: list[float]) -> tuple[float, float, float, float, list[float]]:
-    """Intercept, slope, plateau, strangers and the adjustments' shifts that are most probable a
-    posteriori."""
+    """Intercept, slope, plateau, strangers and the adjustments' weights that are most probable a posteriori."""
     rounded = np.round(labelled.weights * 4) / 4
     cells, cell = np.unique(np.column_stack([rounded, labelled.adjustment]), axis=0, return_inverse=True)
     cell = cell.reshape(-1)
@@ -202,18 +216,18 @@ def _fit(labelled: LabelledPairs, supposed: list[float]) -> tuple[float, float, 
 
     def improbability(at: Numbers) -> float:
         intercept, slope, plateau, strangers = at[:4]
-        shift = np.concatenate([[0.0], at[4:]])[adjustment]
-        probability = _logistic(intercept + slope * weight + shift)
+        adjusted = weight + np.concatenate([[0.0], at[4:]])[adjustment]
+        probability = _logistic(intercept + slope * adjusted)
         share = np.clip(strangers + (plateau - strangers) * probability, 1e-12, 1 - 1e-12)
         likelihood = float((agree * np.log(share) + (pairs - agree) * np.log(1 - share)).sum())
         opinions = ((intercept - _OPINIONS["intercept"][0]) / _OPINIONS["intercept"][1]) ** 2
         opinions += ((slope - _OPINIONS["slope"][0]) / _OPINIONS["slope"][1]) ** 2
         opinions += float((((at[4:] - supposed) / _FIRMNESS_OF_ADJUSTMENT) ** 2).sum())
-        return opinions / 2 - likelihood
+        return float(opinions / 2 - likelihood)
 
     heaviest = labelled.weights >= np.median(labelled.weights[labelled.numbers_agree])
     start = [0.0, 1.0, float(np.clip(labelled.numbers_agree[heaviest].mean(), 0.5, 0.999)), 1e-3, *supposed]
-    bounds = [(-20, 20), (0.2, 3), (0.5, 1), (0, 0.2), *[(-20.0, 5.0)] * len(supposed)]
+    bounds = [(-20, 20), (0.2, 3), (0.5, 1), (0, 0.2), *[(-20.0, 0.0)] * len(supposed)]
     found = minimize(improbability, np.array(start), method="L-BFGS-B", bounds=bounds).x
     intercept, slope, plateau, strangers = (round(float(value), 4) for value in found[:4])
     return intercept, slope, plateau, strangers, [float(value) for value in found[4:]]

@@ -167,8 +167,8 @@ def _number_clients(con: DuckDBPyConnection) -> int:
     con.execute(
         """
         create or replace temp table client_of_record as
-        select source_record_id, client from source_record inner join numbered_client using (source,
-        client_id)
+        select source_record_id, client
+        from source_record inner join numbered_client using (source, client_id)
         """
     ).fetchall()
     return int(con.execute("select count(*) from numbered_client").fetchall()[0][0])
@@ -261,7 +261,8 @@ def _connected(nodes: int, a: Integers, b: Integers) -> Integers:
     _, found = connected_components(graph, directed=False)
     first = np.full(found.max(initial=-1) + 1, nodes, np.int64)
     np.minimum.at(first, found, np.arange(nodes))
-    return first[found]
+    numbered: Integers = first[found]
+    return numbered
 
 
 def _find_unweighed_pairs(con: DuckDBPyConnection, component: Integers, pairs: ClientPairs) -> int:
@@ -573,13 +574,21 @@ def _write(
     con.execute(
         """
         create or replace table rejected_union as
-        select l.source as source_l, l.client_id as client_id_l, r.source as source_r, r.client_id as
-        client_id_r, match_weight, reason from ( select arg_min(a, (-match_weight, a, b)) as a, arg_min(b,
-        (-match_weight, a, b)) as b, max(match_weight) as match_weight, case when bool_or(by_steward) then
-        'steward_decision' when bool_or(by_ssn) then 'ssn_conflict' when bool_or(by_size) then 'too_large'
-        else 'average_too_low' end as reason from apart group by first_cluster, second_cluster ) as
-        strongest inner join numbered_client as l on l.client = a inner join numbered_client as r on
-        r.client = b order by all
+        select l.source as source_l, l.client_id as client_id_l,
+            r.source as source_r, r.client_id as client_id_r, match_weight, reason
+        from (
+            select
+                arg_min({'a': a, 'b': b}, (-match_weight, a, b)) as strongest,
+                max(match_weight) as match_weight,
+                case when bool_or(by_steward) then 'steward_decision'
+                    when bool_or(by_ssn) then 'ssn_conflict'
+                    when bool_or(by_size) then 'too_large'
+                    else 'average_too_low' end as reason
+            from apart group by first_cluster, second_cluster
+        ) as rejected
+        inner join numbered_client as l on l.client = strongest.a
+        inner join numbered_client as r on r.client = strongest.b
+        order by all
         """
     ).fetchall()
     con.unregister("apart")

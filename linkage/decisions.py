@@ -200,6 +200,6 @@ def _refuse_contradictions(effective: Sequence[tuple[str, ...]]) -> None:
     for left, right, judgement in pairs:
         if judgement == Judgement.DO_NOT_LINK and first_of(left) == first_of(right):
             raise UsageError(
-                f"The decisions contradict each other: a client of {left[0]} and a client of {right[0]} are kept apart, "
-                "but other decisions link them to each other. Withdraw one of those first. Nothing was recorded."
+                f"The decisions contradict each other: a client of {left[0]} and a client of {right[0]} are kept "
+                "apart, but other decisions link them. Withdraw one of those first. Nothing was recorded."
             )

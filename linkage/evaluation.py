@@ -108,15 +108,14 @@ def evaluate(
     UsageError when the truth knows fewer than half of the clients.
     """
     con.register("truth_frame", truth.select("source", "client_id", "truth_id").to_arrow())
-    rows = con.execute(
+    clients = con.sql(
         f"""
         select source, client_id, {person_column} as person_id, truth_id
         from person_crosswalk inner join truth_frame using (source, client_id) order by all
         """
-    ).to_arrow_table()
+    ).pl()
     delivered = con.execute("select count(*) from person_crosswalk").fetchall()[0][0]
     con.unregister("truth_frame")
-    clients = pl.DataFrame(rows)
     if clients.height < delivered / 2:
         raise UsageError(
             f"The truth knows {clients.height:,} of {delivered:,} clients. Give the truth of the same deliveries, with "

@@ -484,7 +484,7 @@ def blocking_rules() -> dict[str, BlockingRule]:
         ),
         BlockingRule(
             name="first_sound_and_birth_date",
-            says="A first name pronounced alike, and the birth date: finds misspelt first names with changed last names.",
+            says="A first name pronounced alike, and the birth date: finds a misspelt first name with a new last name.",
             columns=("first_name_sound_1", "birth_date_either_way_token"),
         ),
         BlockingRule(
@@ -506,11 +506,6 @@ def blocking_rules() -> dict[str, BlockingRule]:
             name="names_and_birth_month_day",
             says="Both names pronounced alike, with the same birthday: finds a wrong year.",
             columns=("last_name_sound_tokens", "first_name_sound_1", "birth_month_day_token"),
-        ),
-        BlockingRule(
-            name="nickname_and_birth_year_month",
-            says="The last name and a form of the first name, born in the same month.",
-            columns=("last_name_token", "first_name_root_token", "birth_year_month_token"),
         ),
         BlockingRule(
             name="whole_name_without_birth_date",

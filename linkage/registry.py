@@ -7,8 +7,8 @@ one, and nothing about a person can be read off it.
 Each cluster is matched with the known persons by the clients they share. The largest overlap keeps the id;
 ties go to the older person, then to the smaller id, then to the cluster that holds the person's anchor. The
 *anchor* is the client that founded the person or, once that one has left, the first of its clients; by it a
-person who was gone entirely is known again. What happens to ids is recorded as events in
-`person_id_change`:
+person who was gone entirely is known again (of several, the one who left last). What happens to ids is
+recorded as events in `person_id_change`:
 
 - minted: the id is new.
 - merged: the id is gone; most of its clients are now in the person `into_person_id`.
@@ -55,7 +55,8 @@ def update_registry(con: DuckDBPyConnection, seed: bytes, *, run: str = "") -> R
       none has an id of its own, which is stable as long as its first client is.
     - person_registry: person_id, founded_number BIGINT (1 for the oldest), founded_in (label of the run),
       founded_source, founded_client_id, anchor_source, anchor_client_id, status (active, merged, retired),
-      into_person_id (where merged).
+      into_person_id (where merged), left_by_change BIGINT (where not active: the first change of the run in
+      which it left).
     - person_id_change: change_number BIGINT, run, event, person_id, into_person_id, clients BIGINT (how
       many).
 
@@ -92,7 +93,7 @@ def _create_tables(con: DuckDBPyConnection) -> None:
             person_id varchar not null, founded_number bigint not null, founded_in varchar not null,
             founded_source varchar not null, founded_client_id varchar not null,
             anchor_source varchar not null, anchor_client_id varchar not null,
-            status varchar not null, into_person_id varchar);
+            status varchar not null, into_person_id varchar, left_by_change bigint);
         create table if not exists person_id_change (
             change_number bigint not null, run varchar not null, event varchar not null,
             person_id varchar not null, into_person_id varchar, clients bigint not null);
@@ -101,7 +102,7 @@ def _create_tables(con: DuckDBPyConnection) -> None:
 
 
 def _match_clusters(con: DuckDBPyConnection) -> None:
-    """Create the temporary table `named_cluster` (cluster_id, person_id) for clusters that keep a known id.
+    """Create the temporary table `kept_cluster` (cluster_id, person_id): clusters that keep a known id.
 
     Where a cluster and a person share clients with nobody else the match is plain; the rest is settled one
     by one, the largest overlap first.
@@ -110,8 +111,10 @@ def _match_clusters(con: DuckDBPyConnection) -> None:
         """
         create or replace temp table cluster_first as
         select cluster_id, first.source as source, first.client_id as client_id
-        from (select cluster_id, min({'source': source, 'client_id': client_id}) as first from cluster group
-        by all);
+        from (
+            select cluster_id, min({'source': source, 'client_id': client_id}) as first
+            from cluster group by cluster_id
+        );
 
         create or replace temp table overlap as
         select cluster_id, person_id, count(*) as clients,
@@ -123,9 +126,6 @@ def _match_clusters(con: DuckDBPyConnection) -> None:
         inner join person_crosswalk using (source, client_id)
         inner join person_registry using (person_id)
         group by cluster_id, person_id;
-
-        create or replace temp table named_cluster as
-        select cluster_id, person_id from overlap where of_cluster = 1 and of_person = 1;
         """
     ).fetchall()
     contested = con.execute(
@@ -141,33 +141,40 @@ def _match_clusters(con: DuckDBPyConnection) -> None:
         if cluster_id not in named and person_id not in taken:
             named[cluster_id] = person_id
             taken.add(person_id)
-    _insert(
+    _put(
         con,
-        "named_cluster",
+        "settled_cluster",
         pl.DataFrame(
             {"cluster_id": list(named), "person_id": list(named.values())},
             schema={"cluster_id": pl.Int64, "person_id": pl.String},
         ),
     )
+    con.execute(
+        """
+        create or replace temp table kept_cluster as
+        select cluster_id, person_id from overlap where of_cluster = 1 and of_person = 1
+        union all select cluster_id, person_id from settled_cluster
+        """
+    ).fetchall()
 
 
 def _name_new_clusters(con: DuckDBPyConnection, seed: bytes, run: str) -> None:
-    """Add to `named_cluster` the clusters that share no client with an active person, or lost the contest:
-    with the id of a person they bring back, otherwise with a new one.
+    """Create the temporary table `named_cluster` (cluster_id, person_id): every cluster.
+
+    Those that share no client with an active person, or lost the contest, have the id of a person they bring back
+    (`restored_person`), otherwise a new one (`minted_person`).
     """
     con.execute(
         """
         create or replace temp table restored_person as
-        select cluster_id, arg_min(person_id, (status = 'merged', founded_number)) as person_id
+        select cluster_id, arg_min(person_id, (-left_by_change, founded_number)) as person_id
         from person_registry
         inner join cluster on source = anchor_source and client_id = anchor_client_id
-        anti join named_cluster using (cluster_id)
+        anti join kept_cluster using (cluster_id)
         where status <> 'active'
         group by cluster_id;
 
-        insert into named_cluster select cluster_id, person_id from restored_person;
-
-        update person_registry set status = 'active', into_person_id = null
+        update person_registry set status = 'active', into_person_id = null, left_by_change = null
         where person_id in (select person_id from restored_person);
         """
     ).fetchall()
@@ -176,7 +183,8 @@ def _name_new_clusters(con: DuckDBPyConnection, seed: bytes, run: str) -> None:
         select cluster_id, source, client_id, count(person_id) as founded_before
         from cluster_first
         left join person_registry on founded_source = source and founded_client_id = client_id
-        anti join named_cluster using (cluster_id)
+        anti join kept_cluster using (cluster_id)
+        anti join restored_person using (cluster_id)
         group by all
         order by source, client_id
         """
@@ -198,14 +206,19 @@ def _name_new_clusters(con: DuckDBPyConnection, seed: bytes, run: str) -> None:
             "founded_number": pl.Int64,
         },
     )
-    con.register("minted_frame", minted.to_arrow())
-    con.execute("create or replace temp table minted_person as select * from minted_frame").fetchall()
-    con.unregister("minted_frame")
-    con.execute("insert into named_cluster select cluster_id, person_id from minted_person").fetchall()
+    _put(con, "minted_person", minted)
+    con.execute(
+        """
+        create or replace temp table named_cluster as
+        select cluster_id, person_id from kept_cluster
+        union all select cluster_id, person_id from restored_person
+        union all select cluster_id, person_id from minted_person
+        """
+    ).fetchall()
     con.execute(
         """
         insert into person_registry
-        select person_id, founded_number, ?, source, client_id, source, client_id, 'active', null
+        select person_id, founded_number, ?, source, client_id, source, client_id, 'active', null, null
         from minted_person
         """,
         [run],
@@ -217,8 +230,8 @@ def _record_changes(con: DuckDBPyConnection, run: str) -> None:
     con.execute(
         """
         create or replace temp table now_in as
-        select source, client_id, named_cluster.person_id from cluster inner join named_cluster using
-        (cluster_id);
+        select source, client_id, named_cluster.person_id
+        from cluster inner join named_cluster using (cluster_id);
 
         create or replace temp table transfer as
         select was.person_id, now_in.person_id as into_person_id, count(*) as clients
@@ -241,7 +254,7 @@ def _record_changes(con: DuckDBPyConnection, run: str) -> None:
         select person_id from minted_person union all select person_id from restored_person;
 
         create or replace temp table change as
-        select 1 as kind, 'minted' as event, person_id, null as into_person_id, count(*) as clients
+        select 1 as kind, 'minted' as event, person_id, null::varchar as into_person_id, count(*) as clients
         from minted_person inner join now_in using (person_id) group by person_id
         union all
         select 2, 'restored', person_id, null, count(*)
@@ -259,21 +272,26 @@ def _record_changes(con: DuckDBPyConnection, run: str) -> None:
     ).fetchall()
     con.execute(
         """
-        insert into person_id_change
+        create or replace temp table numbered_change as
         select (select coalesce(max(change_number), 0) from person_id_change)
-                + row_number() over (order by kind, person_id, into_person_id),
-            ?, event, person_id, into_person_id, clients
-        from change
+                + row_number() over (order by kind, person_id, into_person_id) as change_number,
+            event, person_id, into_person_id, clients
+        from change;
+        """
+    ).fetchall()
+    con.execute(
+        """
+        insert into person_id_change
+        select change_number, ?, event, person_id, into_person_id, clients from numbered_change
         """,
         [run],
     ).fetchall()
     con.execute(
         """
-        update person_registry set status = 'merged', into_person_id = merged_person.into_person_id
-        from merged_person where person_registry.person_id = merged_person.person_id;
-
-        update person_registry set status = 'retired'
-        from change where event = 'retired' and person_registry.person_id = change.person_id;
+        update person_registry set status = event, into_person_id = gone.into_person_id,
+            left_by_change = (select min(change_number) from numbered_change)
+        from numbered_change as gone
+        where event in ('merged', 'retired') and person_registry.person_id = gone.person_id;
 
         update person_registry set anchor_source = first.source, anchor_client_id = first.client_id
         from (
@@ -289,10 +307,10 @@ def _record_changes(con: DuckDBPyConnection, run: str) -> None:
 
 def _write_crosswalk(con: DuckDBPyConnection, seed: bytes) -> None:
     """Rewrite `person_crosswalk`."""
-    for column, clusters in ALTERNATIVES.items():
+    for clusters in ALTERNATIVES.values():
         con.execute(
             f"""
-            create or replace temp table named_{clusters} as
+            create or replace temp table anchored_{clusters} as
             select {clusters}, arg_min(person_id, founded_number) as person_id
             from cluster
             inner join person_registry on source = anchor_source and client_id = anchor_client_id
@@ -305,20 +323,27 @@ def _write_crosswalk(con: DuckDBPyConnection, seed: bytes) -> None:
             select {clusters}, first.source, first.client_id
             from (
                 select {clusters}, min({{'source': source, 'client_id': client_id}}) as first
-                from cluster anti join named_{clusters} using ({clusters}) group by {clusters}
+                from cluster anti join anchored_{clusters} using ({clusters}) group by {clusters}
             )
             order by all
             """
         ).fetchall()
         ids = _ids(seed, (("apart", row[1], row[2]) for row in unnamed))
-        _insert(
+        _put(
             con,
-            f"named_{clusters}",
+            "apart_cluster",
             pl.DataFrame(
-                {"cluster": [row[0] for row in unnamed], "person_id": ids},
-                schema={"cluster": pl.Int64, "person_id": pl.String},
+                {clusters: [row[0] for row in unnamed], "person_id": ids},
+                schema={clusters: pl.Int64, "person_id": pl.String},
             ),
         )
+        con.execute(
+            f"""
+            create or replace temp table named_{clusters} as
+            select {clusters}, person_id from anchored_{clusters}
+            union all select {clusters}, person_id from apart_cluster
+            """
+        ).fetchall()
     alternatives = ", ".join(
         f"named_{clusters}.person_id as {column}" for column, clusters in ALTERNATIVES.items()
     )
@@ -336,10 +361,15 @@ def _write_crosswalk(con: DuckDBPyConnection, seed: bytes) -> None:
     ).fetchall()
 
 
-def _insert(con: DuckDBPyConnection, table: str, rows: pl.DataFrame) -> None:
-    con.register("inserted_frame", rows.to_arrow())
-    con.execute(f"insert into {table} select * from inserted_frame").fetchall()
-    con.unregister("inserted_frame")
+def _put(con: DuckDBPyConnection, table: str, rows: pl.DataFrame) -> None:
+    """Create a temporary table from a frame.
+
+    Here, inside a transaction, no table is inserted into twice: DuckDB 2.0, with more than one thread, silently
+    loses an insert of a row group or more (122,880 rows) that follows one of no row at all.
+    """
+    con.register("put_frame", rows.to_arrow())
+    con.execute(f"create or replace temp table {table} as select * from put_frame").fetchall()
+    con.unregister("put_frame")
 
 
 def _ids(seed: bytes, founders: Iterable[tuple[str, str, str]]) -> list[str]:

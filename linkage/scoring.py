@@ -142,8 +142,10 @@ def labelled_pairs_sql(parameters: Parameters) -> str:
 
 def adjustment_weight_sql(parameters: Parameters) -> str:
     """SQL: the weight that the column `adjustment` adds."""
-    branches = " ".join(f"when '{name}' then {weight!r}" for name, weight in parameters.adjustments.items())
-    return f"case adjustment {branches} else 0 end"
+    branches = "".join(
+        f"when '{name}' then {weight!r}::double " for name, weight in parameters.adjustments.items()
+    )
+    return f"case adjustment {branches or 'when null then 0 '}else 0 end"
 
 
 def levels_sql(of: Sequence[Comparison] | None = None) -> str:
@@ -194,17 +196,17 @@ def _weight_sql(parameters: Parameters) -> str:
 
     Sharing a value that a share f of clients have weighs log2(m / f), f being at least `RAREST_NAME`.
     """
-    terms = [repr(parameters.prior_weight)]
+    terms = [f"{parameters.prior_weight!r}::double"]
     for each in comparisons():
         branches = []
         for level in each.levels:
             if level.tells_nothing:
                 continue
             learned = parameters.levels[each.name][level.name]
-            weight = repr(learned.match_weight)
+            weight = f"{learned.match_weight!r}::double"
             if level.rarity_of and learned.observed:
                 share = f"greatest(tf_{level.rarity_of}, {RAREST_NAME!r})"
-                weight = f"{math.log2(learned.m)!r} - log2({share})"
+                weight = f"{math.log2(learned.m)!r}::double - log2({share})"
             branches.append(f"when {each.number_of(level.name)} then {weight}")
         terms.append(f"case {each.column} {' '.join(branches)} else 0 end")
     return " + ".join(terms)

@@ -83,11 +83,11 @@ class Model:
 
     @property
     def version(self) -> str:
-        """`v1-` and eight hexadecimal digits of the SHA-256 of the contents: equal models have equal
-        versions.
-        """
-        contents = json.dumps(self._contents(), sort_keys=True).encode()
-        return f"v{MODEL_FILE_VERSION}-{hashlib.sha256(contents).hexdigest()[:8]}"
+        """`v1-` and eight hexadecimal digits of the SHA-256 of all that scoring uses; how training went (which
+        holds times) is not part of it. Equal models have equal versions."""
+        used = {name: part for name, part in self._contents().items() if name != "training"}
+        digest = hashlib.sha256(json.dumps(used, sort_keys=True).encode()).hexdigest()
+        return f"v{MODEL_FILE_VERSION}-{digest[:8]}"
 
     def refuse_half_trained(self) -> None:
         """Raise UsageError when a comparison was not learned: Splink would only warn, and guess."""
@@ -449,12 +449,19 @@ def _learned(
             if m is None:
                 unobserved.append(f"{each.name}: {name}")
             levels[each.name][name] = Learned(
-                m=u if m is None else max(m, _RAREST_IN_A_PERSON), u=u, observed=m is not None
+                m=_rounded(u if m is None else max(m, _RAREST_IN_A_PERSON)),
+                u=_rounded(u),
+                observed=m is not None,
             )
         if enough and not any(learned.observed for learned in levels[each.name].values()):
             unlearned.append(each.name)
     supposed = {each.name: each.match_weight for each in adjustments()}
     return Parameters(prior=prior, levels=levels, adjustments=supposed), unobserved, unlearned
+
+
+def _rounded(share: float) -> float:
+    """Five significant digits: sums of many numbers differ in their last digits from run to run."""
+    return float(f"{share:.5g}")
 
 
 def _calibrated(
@@ -505,7 +512,7 @@ def _with_parameters(settings: Mapping[str, Any], parameters: Parameters) -> dic
     """Splink's settings with the model's own m and u, so that Splink's charts and predict show what is
     used.
     """
-    written = json.loads(json.dumps(settings))
+    written: dict[str, Any] = json.loads(json.dumps(settings))
     written["probability_two_random_records_match"] = parameters.prior
     for each in written["comparisons"]:
         for level in each["comparison_levels"]:

@@ -73,11 +73,23 @@ def demo(workspace: Path, people: int, months: int, seed: int) -> None:
 @click.option(
     "--out", type=_FOLDER, required=True, help="Folder for raw/<source>/<month>/ and truth.parquet."
 )
-def simulate(people: int, months: int, seed: int, out: Path) -> None:
+@click.option(
+    "--format",
+    "extract_format",
+    type=click.Choice(["template", "native"]),
+    default="template",
+    show_default=True,
+    help="native writes native/<format>/<month>/ besides, as the agencies' vendors would export it.",
+)
+def simulate(people: int, months: int, seed: int, out: Path, extract_format: str) -> None:
     """Write the raw extracts of a simulated county, and the truth about who is who."""
     from sample_data.county import simulate as simulate_county
 
     county = simulate_county(people=people, months=months, seed=seed, out=out)
+    if extract_format == "native":
+        from sample_data.native import write_native
+
+        write_native(out / "raw", out / "native")
     click.echo(county.as_text())
 
 
@@ -109,10 +121,22 @@ def keygen(kind: "KeyKind", out: Path) -> None:
 )
 @click.argument("source")
 @click.option(
-    "--in", "raw_folder", type=_EXISTING_FOLDER, required=True, help="Folder with people and encounters."
+    "--in",
+    "raw_folder",
+    type=click.Path(exists=True, path_type=Path),
+    required=True,
+    help="Folder with people and encounters, or what the native format is (a folder, a .zip).",
 )
 @click.option(
-    "--format", "extract_format", type=click.Choice(["template"]), default="template", show_default=True
+    "--format",
+    "extract_format",
+    metavar="FORMAT",
+    default="template",
+    show_default=True,
+    help="template, or a native format: hmis-csv, jail-csv, nemsis-csv, fhir-ndjson.",
+)
+@click.option(
+    "--mapping", type=_EXISTING_FILE, help="The format's mapping file (jail-csv: which column is what)."
 )
 @click.option("--month", required=True, help="The month delivered, as YYYY-MM.")
 @click.option("--key", "key_file", type=_FILE, help="Project key file (or set FAMILIAR_FACES_KEY).")
@@ -126,6 +150,13 @@ def keygen(kind: "KeyKind", out: Path) -> None:
 @click.option(
     "--covers-from", type=click.DateTime(["%Y-%m-%d"]), help="First day covered, if not the month's first."
 )
+@click.option("--problems", "problems_file", type=_FILE, help="CSV file to write: file, row, column, rule.")
+@click.option(
+    "--retractions",
+    "retractions_file",
+    type=_FILE,
+    help="CSV file to write: what your system marks as deleted, pseudonymous, for the county to retract.",
+)
 @click.option(
     "--part-2-program", is_flag=True, help="This agency's substance-use records are 42 CFR Part 2 records."
 )
@@ -133,12 +164,15 @@ def encode(
     source: str,
     raw_folder: Path,
     extract_format: str,
+    mapping: Path | None,
     month: str,
     key_file: Path | None,
     agency_key_file: Path | None,
     landing: Path,
     county_file: Path | None,
     covers_from: dt.datetime | None,
+    problems_file: Path | None,
+    retractions_file: Path | None,
     part_2_program: bool,
 ) -> None:
     """Encode one month's raw extract into a delivery. Names, birth dates and SSNs stay here."""
@@ -155,10 +189,16 @@ def encode(
         project_key=load_key("project", key_file),
         agency_key=load_key("agency", agency_key_file),
         landing=landing,
+        extract_format=extract_format,
+        mapping=mapping,
         code_lists=load_code_lists(choice),
         covers_from=covers_from.date() if covers_from else None,
         part2_program=part_2_program,
     )
+    if problems_file is not None:
+        problems_file.write_text(receipt.problems_as_csv(), encoding="utf-8")
+    if retractions_file is not None:
+        retractions_file.write_text(receipt.retractions_as_csv(), encoding="utf-8")
     click.echo(receipt.as_text())
 
 

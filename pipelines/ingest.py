@@ -123,14 +123,16 @@ def load_candidate(
     """
     settings.agreement_for(source.name, today)
     expected_key_check = settings.key_check or _key_check_in_use(connection)
+    # Committed before the rows come: DuckDB 2.0 loses sight of rows that are inserted, in one transaction, into a
+    # table that an empty `create table as` of the same transaction made, once they fill a row group.
+    for part, columns in _delivered_columns(source).items():
+        _create_empty(connection, f"candidate_{source.name}_{part}", columns, replace=True)
+    for table in ("delivery", "quarantined_row"):
+        connection.execute(
+            f"create or replace table candidate_{source.name}_{table} as from {table} limit 0"
+        ).fetchall()
     connection.execute("begin").fetchall()
     try:
-        for part, columns in _delivered_columns(source).items():
-            _create_empty(connection, f"candidate_{source.name}_{part}", columns, replace=True)
-        for table in ("delivery", "quarantined_row"):
-            connection.execute(
-                f"create or replace table candidate_{source.name}_{table} as from {table} limit 0"
-            ).fetchall()
         for month in track(months, f"{source.label}: reading deliveries"):
             delivery = check_delivery(landing / source.name / month, expected_key_check=expected_key_check)
             _check_belongs(delivery, settings)

@@ -79,6 +79,7 @@ def parse_relation(folder: str, name: str, text: str) -> Relation:
     if not columns:
         raise UsageError(f"{where}: the header lacks `-- Columns:` and a line for each column.")
     inputs = tuple(sorted(filter(None, (part.strip() for part in labels["Inputs"].split(",")))))
+    _require_one_select(query, where)
     read = tables_read(query)
     if set(inputs) != read:
         raise UsageError(
@@ -104,6 +105,17 @@ def tables_read(query: str) -> set[str]:
     tree = sqlglot.parse_one(query, dialect="duckdb")
     own = {expression.alias_or_name for expression in tree.find_all(exp.CTE)}
     return {table.name for table in tree.find_all(exp.Table) if table.name and table.name not in own}
+
+
+def _require_one_select(query: str, where: str) -> None:
+    try:
+        statements = sqlglot.parse(query, dialect="duckdb")
+    except sqlglot.errors.SqlglotError:
+        raise UsageError(f"{where}: the text below the header cannot be read as SQL.") from None
+    if len(statements) != 1 or not isinstance(statements[0], exp.Query):
+        raise UsageError(
+            f"{where}: below the header stands one select and nothing else; see the other files."
+        )
 
 
 @cache
@@ -203,12 +215,15 @@ def create_encounter_kind(connection: DuckDBPyConnection) -> None:
         "create or replace table encounter_kind "
         "(source varchar, kind varchar, label varchar, is_stay boolean, sim_intercept integer)"
     ).fetchall()
-    for source in declared_sources().values():
-        for kind in source.kinds:
-            connection.execute(
-                "insert into encounter_kind values (?, ?, ?, ?, ?)",
-                [source.name, kind.name, kind.label, kind.is_stay, kind.sim_intercept],
-            ).fetchall()
+    kinds = [
+        (source.name, kind.name, kind.label, kind.is_stay, kind.sim_intercept)
+        for source in declared_sources().values()
+        for kind in source.kinds
+    ]
+    marks = ", ".join("(?, ?, ?, ?, ?)" for _ in kinds)
+    connection.execute(
+        f"insert into encounter_kind values {marks}", [value for kind in kinds for value in kind]
+    ).fetchall()
 
 
 def _leading_comment(lines: list[str]) -> list[str]:

@@ -95,7 +95,7 @@ def publish(
         _open_to_readers(draft, readers_group)
         draft.replace(folder)
     release = read_release(folder)
-    problems = verify(release)
+    problems = changed_files(release)
     if problems:
         raise CheckFailedError(f"Release {release.release_id} was not made current: {problems[0]}")
     _point_current_at(workspace, release)
@@ -131,13 +131,18 @@ def list_releases(workspace: Workspace) -> list[Release]:
     return [read_release(folder) for folder in folders]
 
 
-def verify(release: Release) -> list[str]:
-    """What in a release differs from its manifest, as sentences; empty when nothing does."""
-    problems = [
+def changed_files(release: Release) -> list[str]:
+    """Which files of a release differ from its manifest, as sentences; empty when none does."""
+    return [
         f"{release.folder / name} differs from the checksum in {MANIFEST_NAME}; publish the release again."
         for name, sha256 in release.manifest["files"].items()
         if not (release.folder / name).is_file() or _file_sha256(release.folder / name) != sha256
     ]
+
+
+def verify(release: Release) -> list[str]:
+    """What in a release differs from its manifest, file by file and table by table, as sentences."""
+    problems = changed_files(release)
     if problems:
         return problems
     with duckdb.connect(release.database, read_only=True) as connection:
@@ -155,8 +160,6 @@ def _copy_relations(
 ) -> dict[str, dict[str, Any]]:
     connection.execute(f"attach '{str(database).replace(chr(39), chr(39) * 2)}' as release").fetchall()
     try:
-        # One thread and an order make the file's bytes depend on nothing but its contents.
-        connection.execute("set threads = 1").fetchall()
         connection.execute("set preserve_insertion_order = true").fetchall()
         checksums = {}
         for relation, ordering in relations.items():
@@ -169,7 +172,6 @@ def _copy_relations(
         connection.execute("checkpoint release").fetchall()
     finally:
         connection.execute("detach release").fetchall()
-        connection.execute("reset threads").fetchall()
         connection.execute("set preserve_insertion_order = false").fetchall()
     return checksums
 

@@ -1,35 +1,24 @@
 """Run the Dagster jobs in this process: no daemon, no web server, the same assets and the same history."""
 
 import datetime as dt
-import os
 import uuid
 import warnings
 from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
-from dagster import DagsterInstance
 
 from linkage.errors import CheckFailedError, FamiliarFacesError, UsageError
 from linkage.progress import say, step
 from linkage.source import declared_sources
 from pipelines.definitions import defs
+from pipelines.history import open_history
 from pipelines.ingest import landed_months, pending_months, prepare_warehouse
 from pipelines.release import current_release
 from pipelines.resources import CountyWorkspace
 from pipelines.state import fingerprint, run_state
 from pipelines.workspace import Workspace
 from quality.sign_off import record_sign_off
-
-_INSTANCE_SETTINGS = """\
-# One run at a time writes the warehouse; nothing is reported to anyone.
-telemetry:
-  enabled: false
-concurrency:
-  pools:
-    granularity: run
-    default_limit: 1
-"""
 
 
 def refresh(workspace: Workspace, *, as_of: dt.date | None = None) -> str:
@@ -38,14 +27,18 @@ def refresh(workspace: Workspace, *, as_of: dt.date | None = None) -> str:
     Raises the error of the step that failed; nothing that was released before has changed then.
     """
     config = {"ops": {"run_parameter": {"config": {"as_of": as_of.isoformat()}}}} if as_of else {}
-    _execute(workspace, "refresh", config, tags=_months_to_ingest(workspace))
-    return _released(workspace)
+    workspace.prepare()
+    with workspace.only_run():
+        _execute(workspace, "refresh", config, tags=_months_to_ingest(workspace))
+        return _released(workspace)
 
 
 def train_model(workspace: Workspace) -> str:
     """Ingest what landed and train a new model. Returns the sentence to print."""
     config = {"ops": {"linkage_model": {"config": {"retrain": True}}}}
-    _execute(workspace, "train_linkage_model", config, tags=_months_to_ingest(workspace))
+    workspace.prepare()
+    with workspace.only_run():
+        _execute(workspace, "train_linkage_model", config, tags=_months_to_ingest(workspace))
     version = (workspace.models / "newest").read_text(encoding="ascii").strip()
     return f"Trained linkage model {version}: {workspace.models / version}.json"
 
@@ -53,12 +46,13 @@ def train_model(workspace: Workspace) -> str:
 def release_prepared(workspace: Workspace, *, signer: str | None) -> str:
     """Record a sign-off, where one is given, and publish what the last run prepared."""
     workspace.prepare()
-    if signer is not None:
-        with workspace.connect() as connection:
-            state = run_state(workspace, connection, workspace.settings())
-        record_sign_off(workspace.stewardship, fingerprint(state), signer, dt.datetime.now(dt.UTC))
-    _execute(workspace, "publish_release", {}, tags={})
-    return _released(workspace)
+    with workspace.only_run():
+        if signer is not None:
+            with workspace.connect() as connection:
+                state = run_state(workspace, connection, workspace.settings())
+            record_sign_off(workspace.stewardship, fingerprint(state), signer, dt.datetime.now(dt.UTC))
+        _execute(workspace, "publish_release", {}, tags={})
+        return _released(workspace)
 
 
 def _released(workspace: Workspace) -> str:
@@ -70,7 +64,6 @@ def _released(workspace: Workspace) -> str:
 
 def _months_to_ingest(workspace: Workspace) -> dict[str, str]:
     """Run tags that select the landed months, from the first pending one to the last landed one."""
-    workspace.prepare()
     workspace.settings()
     sources = list(declared_sources().values())
     with workspace.connect() as connection:
@@ -92,11 +85,8 @@ def _months_to_ingest(workspace: Workspace) -> dict[str, str]:
 
 
 def _execute(workspace: Workspace, job: str, config: Mapping[str, Any], tags: Mapping[str, str]) -> None:
-    os.environ["DAGSTER_HOME"] = str(workspace.dagster_home)
-    os.environ["DAGSTER_DISABLE_TELEMETRY"] = "yes"
-    (workspace.dagster_home / "dagster.yaml").write_text(_INSTANCE_SETTINGS, encoding="utf-8")
     quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-    with workspace.only_run(), DagsterInstance.get() as instance, warnings.catch_warnings():
+    with open_history(workspace) as instance, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         resolved = defs.resolve_job_def(job)
         run_id = str(uuid.uuid4())

@@ -36,21 +36,20 @@ from linkage.encoding.columns import (
     raw_encounter_columns,
 )
 from linkage.encoding.encounters import encode_encounters
-from linkage.encoding.extract import BATCH_ROWS, RawFile, open_raw_file
+from linkage.encoding.extract import BATCH_ROWS, open_raw_file
+from linkage.encoding.formats import RawTable, TemplateExtract, native_format
 from linkage.encoding.keys import Key
 from linkage.encoding.manifest import Manifest
 from linkage.encoding.months import is_month, month_window
 from linkage.encoding.normalise import PeopleNormaliser
 from linkage.encoding.people import NameEncoder, encode_people
-from linkage.encoding.receipt import MOST_PROBLEMS_LISTED, EncodingReceipt, RowProblem
+from linkage.encoding.receipt import LEFT_EMPTY, LEFT_OUT, EncodingReceipt, RowProblems
+from linkage.encoding.tokens import token_series
 from linkage.errors import UsageError
 from linkage.progress import track
 from linkage.source import Source
 
 __all__ = ["DELIVERED_PEOPLE_COLUMNS", "delivered_encounter_columns", "encode_extract"]
-
-LEFT_OUT = "row left out"
-LEFT_EMPTY = "value left empty"
 
 _PEOPLE_ORDER = ("client_id", "first_name_token", "last_name_token", "birth_date_token", "ssn_token", "zip3")
 _ENCOUNTERS_ORDER = ("encounter_id", "client_id", "kind", "started_at", "ended_at")
@@ -63,20 +62,12 @@ class _Tally:
     read: Counter[str] = field(default_factory=Counter)
     left_out: Counter[str] = field(default_factory=Counter)
     nulled: Counter[tuple[str, str]] = field(default_factory=Counter)
-    problem_counts: Counter[tuple[str, str, str, str]] = field(default_factory=Counter)
-    problems: list[RowProblem] = field(default_factory=list)
+    problems: RowProblems = field(default_factory=RowProblems)
 
-    def list_problems(self, file: Path, problems: pl.DataFrame, outcome: str) -> None:
-        """Count and list problems given as row_number, column, rule."""
-        for column, rule, rows in (
-            problems.group_by("column", "rule").len().sort("column", "rule").iter_rows()
-        ):
-            self.problem_counts[file.name, column, rule, outcome] += rows
-        room = MOST_PROBLEMS_LISTED - len(self.problems)
-        for row, column, rule in problems.select("row_number", "column", "rule").head(room).iter_rows():
-            self.problems.append(
-                RowProblem(file=file.name, row=row, column=column, rule=rule, outcome=outcome)
-            )
+    def list_problems(self, table: RawTable, problems: pl.DataFrame, outcome: str) -> None:
+        """List problems given as row_number, column, rule, under the names that the table's file has."""
+        named = problems.with_columns(pl.col("column").replace(table.native_columns))
+        self.problems.add(table.path.name, named, outcome)
 
 
 def encode_extract(
@@ -87,6 +78,8 @@ def encode_extract(
     agency_key: Key,
     landing: Path,
     *,
+    extract_format: str = "template",
+    mapping: Path | None = None,
     code_lists: CodeLists | None = None,
     part2_program: bool = False,
     covers_from: date | None = None,
@@ -97,7 +90,8 @@ def encode_extract(
     """Encode the raw extract in `raw_folder` and put it at `landing/<source>/<month>/`, replacing what was
     there.
 
-    The extract covers `covers_from` to `covers_to` (half open), without them the month. `part2_program`
+    `extract_format` is `template` or the name of a native format, and `mapping` that format's mapping file,
+    if it has one. The extract covers `covers_from` to `covers_to` (half open), without them the month. `part2_program`
     says that the agency is a program under 42 CFR Part 2. Raises UsageError when the month, the keys, a
     file or a column is not as documented, or the landing zone cannot be written; then nothing has changed.
     """
@@ -114,13 +108,12 @@ def encode_extract(
             "The window that the extract covers must begin before it ends and end in its month or on the "
             "day after."
         )
-    people = open_raw_file(raw_folder, "people", RAW_PEOPLE_COLUMNS)
-    encounters = open_raw_file(raw_folder, "encounters", raw_encounter_columns(source))
+    extract = _open_extract(source, raw_folder, extract_format, mapping, covers_from, covers_to)
     lists = code_lists or load_code_lists()
-    tally = _Tally()
-    encoded_people = _people_batches(people, tally, project_key, agency_key, covers_to, batch_rows)
+    tally = _Tally(problems=extract.problems)
+    encoded_people = _people_batches(extract.people, tally, project_key, agency_key, covers_to, batch_rows)
     encoded_encounters = _encounter_batches(
-        encounters, tally, source, lists, agency_key, part2_program, batch_rows
+        extract.encounters, tally, source, lists, agency_key, part2_program, batch_rows
     )
     place = landing / source.name / month
     draft = _empty_draft(place)
@@ -163,18 +156,68 @@ def encode_extract(
         manifest=manifest,
         source=source,
         rows_read={name: tally.read[name] for name in rows},
-        other_columns={"people": people.other_columns, "encounters": encounters.other_columns},
+        other_columns={
+            "people": sum(table.other_columns for table in extract.people),
+            "encounters": sum(table.other_columns for table in extract.encounters),
+        },
         project_key_fingerprint=project_key.fingerprint,
-        problem_counts=dict(sorted(tally.problem_counts.items())),
-        problems=tuple(tally.problems),
+        problem_counts=dict(sorted(tally.problems.counts.items())),
+        problems=tuple(tally.problems.listed),
+        dropped_on_purpose=dict(sorted(extract.dropped.items())),
+        retracted_client_ids=_pseudonymous(extract.retractions.client_ids, agency_key, "client-id"),
+        retracted_encounter_ids=_pseudonymous(extract.retractions.encounter_ids, agency_key, "encounter-id"),
     )
 
 
+def _open_extract(
+    source: Source,
+    raw_folder: Path,
+    extract_format: str,
+    mapping: Path | None,
+    covers_from: date,
+    covers_to: date,
+) -> TemplateExtract:
+    if extract_format == "template":
+        if mapping is not None:
+            raise UsageError(
+                "The template needs no mapping file; leave it out, or name the format it is for."
+            )
+        return TemplateExtract(
+            people=(open_raw_file(raw_folder, "people", RAW_PEOPLE_COLUMNS),),
+            encounters=(open_raw_file(raw_folder, "encounters", raw_encounter_columns(source)),),
+        )
+    native = native_format(extract_format)
+    if native.source != source.name:
+        raise UsageError(
+            f"The format {native.name} is of the source {native.source}, not of {source.name}; name the "
+            "right one of the two."
+        )
+    return native.read(raw_folder, covers_from=covers_from, covers_to=covers_to, mapping=mapping)
+
+
+def _pseudonymous(ids: tuple[str, ...], agency_key: Key, purpose: str) -> tuple[str, ...]:
+    """The ids as deliveries have them, in their order."""
+    stripped = pl.Series(ids, dtype=pl.String).str.strip_chars()
+    tokens = token_series(stripped.filter(stripped != ""), agency_key.derive(purpose))
+    return tuple(tokens.unique().sort())
+
+
+def _batches(tables: tuple[RawTable, ...], batch_rows: int) -> Iterator[tuple[RawTable, pl.DataFrame]]:
+    for table in tables:
+        for batch in table.batches(batch_rows):
+            yield table, batch
+
+
 def _people_batches(
-    people: RawFile, tally: _Tally, project_key: Key, agency_key: Key, covers_to: date, batch_rows: int
+    people: tuple[RawTable, ...],
+    tally: _Tally,
+    project_key: Key,
+    agency_key: Key,
+    covers_to: date,
+    batch_rows: int,
 ) -> Iterator[pl.DataFrame]:
     normaliser, names = PeopleNormaliser(covers_to), NameEncoder(project_key)
-    for raw in track(people.batches(batch_rows), "encoding people, batches"):
+    for table, raw in track(_batches(people, batch_rows), "encoding people, batches"):
         tally.read["people"] += raw.height
         stripped = raw.with_columns(pl.col(RAW_PEOPLE_COLUMNS).str.strip_chars().replace("", None))
         has_client = pl.col("client_id").is_not_null()
@@ -182,16 +225,16 @@ def _people_batches(
             "row_number", column=pl.lit("client_id"), rule=pl.lit("missing")
         )
         tally.left_out["people"] += left_out.height
-        tally.list_problems(people.path, left_out, LEFT_OUT)
+        tally.list_problems(table, left_out, LEFT_OUT)
         normalised = normaliser.normalise(stripped.filter(has_client))
         for column, kind, rows in normalised.nulled.iter_rows():
             tally.nulled[column, kind] += rows
-        tally.list_problems(people.path, normalised.problems, LEFT_EMPTY)
+        tally.list_problems(table, normalised.problems, LEFT_EMPTY)
         yield encode_people(normalised.rows, names=names, project_key=project_key, agency_key=agency_key)
 
 
 def _encounter_batches(
-    encounters: RawFile,
+    encounters: tuple[RawTable, ...],
     tally: _Tally,
     source: Source,
     lists: CodeLists,
@@ -199,14 +242,14 @@ def _encounter_batches(
     part2_program: bool,
     batch_rows: int,
 ) -> Iterator[pl.DataFrame]:
-    for raw in track(encounters.batches(batch_rows), "encoding encounters, batches"):
+    for table, raw in track(_batches(encounters, batch_rows), "encoding encounters, batches"):
         tally.read["encounters"] += raw.height
         encoded = encode_encounters(
             raw, source=source, code_lists=lists, agency_key=agency_key, part2_program=part2_program
         )
         tally.left_out["encounters"] += encoded.left_out.height
-        tally.list_problems(encounters.path, encoded.left_out, LEFT_OUT)
-        tally.list_problems(encounters.path, encoded.problems, LEFT_EMPTY)
+        tally.list_problems(table, encoded.left_out, LEFT_OUT)
+        tally.list_problems(table, encoded.problems, LEFT_EMPTY)
         yield encoded.rows
 
 

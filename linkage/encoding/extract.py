@@ -6,7 +6,7 @@ the template does not have: the first line of a file without a header is somebod
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import polars as pl
@@ -19,12 +19,16 @@ BATCH_ROWS = 250_000
 
 @dataclass(frozen=True, kw_only=True)
 class RawFile:
-    """One opened raw file: how many of its columns the template does not have, and its batches."""
+    """One opened raw file: how many of its columns the template does not have, and its batches.
+
+    `native_columns` is empty: the file has the template's own names.
+    """
 
     path: Path
     columns: tuple[str, ...]
     other_columns: int
     _rows: pl.LazyFrame
+    native_columns: dict[str, str] = field(default_factory=dict)
 
     def batches(self, batch_rows: int = BATCH_ROWS) -> Iterator[pl.DataFrame]:
         """The rows in order, template columns as text, with `row_number` from 1 (the header is not a row).

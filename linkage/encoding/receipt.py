@@ -1,8 +1,11 @@
 """The receipt that an agency keeps of what it encoded: counts, checksums and problems by row, never a
 value."""
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from pathlib import Path
+
+import polars as pl
 
 from linkage.encoding.columns import DELIVERED_PEOPLE_COLUMNS, delivered_encounter_columns
 from linkage.encoding.manifest import Manifest
@@ -11,6 +14,10 @@ from linkage.source import Source
 MOST_PROBLEMS_LISTED = 10_000
 """Problems are counted without limit and listed up to this many, so that a broken export does not fill
 memory."""
+
+
+LEFT_OUT = "row left out"
+LEFT_EMPTY = "value left empty"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,12 +32,33 @@ class RowProblem:
     outcome: str
 
 
+@dataclass
+class RowProblems:
+    """Problems of rows: counted by file, column, rule and outcome, the first ones listed."""
+
+    counts: Counter[tuple[str, str, str, str]] = field(default_factory=Counter)
+    listed: list[RowProblem] = field(default_factory=list)
+
+    def add(self, file: str, problems: pl.DataFrame, outcome: str) -> None:
+        """Add `problems` (row_number, column, rule) of the file of that name; `outcome` is LEFT_OUT or
+        LEFT_EMPTY."""
+        for column, rule, rows in (
+            problems.group_by("column", "rule").len().sort("column", "rule").iter_rows()
+        ):
+            self.counts[file, column, rule, outcome] += rows
+        room = MOST_PROBLEMS_LISTED - len(self.listed)
+        for row, column, rule in problems.select("row_number", "column", "rule").head(room).iter_rows():
+            self.listed.append(RowProblem(file=file, row=row, column=column, rule=rule, outcome=outcome))
+
+
 @dataclass(frozen=True, kw_only=True)
 class EncodingReceipt:
     """What one run of `encode_extract` read, kept, left out and wrote.
 
     Rows read are rows encoded plus rows left out, for each file. `other_columns` counts columns of the raw
     files that the template does not have (they are not named: a file without a header would name a person).
+    `dropped_on_purpose` counts, by reason, what a native format's reader did not take. The retracted ids,
+    pseudonymous, are what the agency's system marks as deleted.
     """
 
     folder: Path
@@ -41,6 +69,9 @@ class EncodingReceipt:
     project_key_fingerprint: str
     problem_counts: dict[tuple[str, str, str, str], int]
     problems: tuple[RowProblem, ...]
+    dropped_on_purpose: dict[str, int] = field(default_factory=dict)
+    retracted_client_ids: tuple[str, ...] = ()
+    retracted_encounter_ids: tuple[str, ...] = ()
 
     @property
     def rows_encoded(self) -> dict[str, int]:
@@ -67,6 +98,15 @@ class EncodingReceipt:
                 f"{name}: {read:,} rows read, {self.rows_encoded[name]:,} encoded, "
                 f"{self.rows_left_out[name]:,} left out"
             )
+        if self.dropped_on_purpose:
+            lines += ["", "Read and not taken, on purpose:"]
+            lines += [f"  {reason}: {rows:,}" for reason, rows in self.dropped_on_purpose.items()]
+        if self.retracted_client_ids or self.retracted_encounter_ids:
+            lines += [
+                "",
+                f"Deleted at the source: {len(self.retracted_client_ids):,} clients and "
+                f"{len(self.retracted_encounter_ids):,} encounters, which the county must retract",
+            ]
         lines += ["", "Not kept, because it stands for no value or could not be read:"]
         lines += [
             f"  {column}: {rows:,} {kind.replace('_', ' ')}"
@@ -99,4 +139,12 @@ class EncodingReceipt:
         lines += [
             f"{each.file},{each.row},{each.column},{each.rule},{each.outcome}" for each in self.problems
         ]
+        return "\n".join(lines) + "\n"
+
+    def retractions_as_csv(self) -> str:
+        """What the county must retract, pseudonymous, as CSV: source, client_id, encounter_id, one of the ids
+        per line."""
+        lines = ["source,client_id,encounter_id"]
+        lines += [f"{self.source.name},{client_id}," for client_id in self.retracted_client_ids]
+        lines += [f"{self.source.name},,{encounter_id}" for encounter_id in self.retracted_encounter_ids]
         return "\n".join(lines) + "\n"

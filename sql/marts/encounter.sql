@@ -2,17 +2,21 @@
 --
 -- Every accepted encounter of every person, once, with what counts and what belongs together.
 --
--- A row counts (is_countable) unless why_not_counted says: cancelled and no-patient ambulance runs, transfers
--- between facilities and other routine transports, further units on one incident (a response of the same
--- person within an hour of the one before), stays in housing programs that are not shelter, and entry-to-exit
--- stays of night-by-night shelters, where only bed nights count.
+-- A row counts (is_countable) unless why_not_counted says: ambulance runs without a recorded patient contact,
+-- transfers between facilities and other routine transports, further units on one incident (a response of the
+-- same person within an hour of the one before), enrollments that are no nights in a shelter (housing,
+-- services only, outreach), and entry-to-exit stays of night-by-night shelters, where only bed nights count.
 --
--- Rows that are one event share an episode_id: an ambulance ride to a hospital and the hospital visit that
--- starts within 24 hours of it; an emergency visit that ends in admission or transfer, or a hospital stay
--- that ends in transfer, and the hospital stay that starts within 24 hours of its end; shelter nights and
--- stays less than seven nights apart (a longer break makes a new occasion of homelessness, 24 CFR 578.3). A
--- row continues the episode of the countable row before it, by start, of the same person and side (hospital
--- and EMS, shelter); bookings are never joined.
+-- Rows that are one event share an episode_id. A row continues the episode of the countable row before it, by
+-- start, of the same person and side (custody, shelter, health) in these cases. Custody: the booking starts
+-- before or when an earlier one ends, as after a change of location; a later rebooking is a new booking.
+-- Shelter: it starts less than seven nights after the latest end (a longer break makes a new occasion of
+-- homelessness, 24 CFR 578.3).
+-- Health: a hospital visit within 24 hours of an ambulance response of which any unit brought the person to a
+-- hospital; a hospital stay within 24 hours of the end of a visit or stay that ended in admission or transfer
+-- (for an emergency visit only transfer); a hospital stay that starts before an earlier one has ended. A stay
+-- without a recorded end joins nothing by its length in custody and hospital, so that a release nobody
+-- recorded swallows no later booking.
 --
 -- Grain: one row per source and encounter_id.
 -- Inputs: latest_encounter
@@ -29,9 +33,10 @@
 --   is_stay: Whether encounters of its kind have a duration that counts as days.
 --   sim_intercept: Sequential Intercept Model, 0 (community services) to 5 (community corrections).
 --   is_countable: Whether it counts as use of the system.
---   why_not_counted: Why not: no_patient_contact, routine_transport, further_unit, housing_not_shelter
---     or night_by_night_stay.
---   episode_id: The encounter_id of the first encounter of the episode.
+--   why_not_counted: Why not: no_patient_contact, routine_transport, further_unit, not_a_shelter_stay or
+--     night_by_night_stay.
+--   episode_id: The encounter_id of the first encounter of the episode; of an encounter that does not count
+--     its own, or that of the incident that it is a further unit of.
 --   smi: Serious mental illness was recorded, by the county's code list; empty where the agency cannot say.
 --   sud: A substance use disorder was recorded.
 --   suicidality: Suicidal ideation or self-harm was recorded.
@@ -63,13 +68,24 @@ with judged as (
                 source = 'ems' and service_requested in ('interfacility_transfer', 'other_transport')
                 then 'routine_transport'
             when
-                source = 'shelter' and project_type in ('permanent_supportive', 'rapid_rehousing')
-                then 'housing_not_shelter'
-            when
                 source = 'shelter' and kind = 'stay' and project_type = 'es_night_by_night'
                 then 'night_by_night_stay'
+            when
+                source = 'shelter'
+                and kind = 'stay'
+                and project_type not in ('es_entry_exit', 'transitional', 'safe_haven')
+                then 'not_a_shelter_stay'
         end as own_reason,
+        coalesce(
+            source = 'ems'
+            and transported
+            and destination_type in (
+                'hospital_ed', 'freestanding_ed', 'hospital_bed', 'mental_health_facility'
+            ),
+            false
+        ) as to_hospital,
         case
+            when source = 'jail' then 'custody'
             when source = 'shelter' and is_stay then 'shelter'
             when source = 'ems' then 'health'
             when source = 'hospital' and is_stay then 'health'
@@ -77,70 +93,102 @@ with judged as (
     from latest_encounter
 ),
 
-responded as (
+unit as (
+    select
+        source,
+        encounter_id,
+        person_id,
+        started_at,
+        to_hospital,
+        coalesce(
+            started_at > lag(started_at) over (partition by person_id order by started_at, encounter_id)
+            + interval 1 hour,
+            true
+        ) as opens_incident,
+    from judged
+    where source = 'ems' and own_reason is null
+),
+
+numbered_unit as (
     select
         *,
+        count(*) filter (where opens_incident) over (
+            partition by person_id order by started_at, encounter_id
+            rows between unbounded preceding and current row
+        ) as incident_number,
+    from unit
+),
+
+incident_unit as (
+    select
+        source,
+        encounter_id,
+        opens_incident,
+        first_value(encounter_id) over (
+            partition by person_id, incident_number order by started_at, encounter_id
+        ) as incident_id,
+        bool_or(to_hospital) over (partition by person_id, incident_number) as brought_to_hospital,
+    from numbered_unit
+),
+
+responded as (
+    select
+        judged.*,
+        incident_unit.incident_id,
+        coalesce(incident_unit.brought_to_hospital, false) as brought_to_hospital,
         coalesce(
-            own_reason,
-            if(
-                source = 'ems'
-                and started_at <= lag(started_at) over same_responses + interval 1 hour,
-                'further_unit',
-                null
-            )
+            judged.own_reason, case when not incident_unit.opens_incident then 'further_unit' end
         ) as why_not_counted,
     from judged
-    window
-        same_responses as (
-            partition by person_id, source, own_reason order by started_at, encounter_id
-        )
+    left join incident_unit
+        on incident_unit.source = judged.source and incident_unit.encounter_id = judged.encounter_id
 ),
 
 in_order as (
     select
-        *,
+        source,
+        encounter_id,
+        person_id,
+        side,
+        kind,
+        started_at,
         lag(kind) over before_it as earlier_kind,
         lag(started_at) over before_it as earlier_started_at,
-        lag(counted_until) over before_it as earlier_until,
+        lag(coalesce(ended_at, started_at)) over before_it as earlier_ended_at,
         lag(disposition) over before_it as earlier_disposition,
-        lag(transported) over before_it as earlier_transported,
-        lag(destination_type) over before_it as earlier_destination_type,
-        max(counted_until) over (
-            partition by person_id, side, why_not_counted
+        lag(brought_to_hospital) over before_it as earlier_brought_to_hospital,
+        max(
+            case
+                when side = 'shelter' then counted_until
+                when kind <> 'response' then coalesce(ended_at, started_at)
+            end
+        ) over (
+            partition by person_id, side
             order by started_at, source, encounter_id
             rows between unbounded preceding and 1 preceding
-        ) as latest_until,
+        ) as latest_end,
     from responded
-    window
-        before_it as (
-            partition by person_id, side, why_not_counted order by started_at, source, encounter_id
-        )
+    where why_not_counted is null and side is not null
+    window before_it as (partition by person_id, side order by started_at, source, encounter_id)
 ),
 
 joined as (
     select
         *,
         coalesce(
-            why_not_counted is null and case
-                when side = 'shelter' then started_at < latest_until + interval 7 days
-                when kind not in ('ed', 'inpatient', 'observation', 'psychiatric') then false
+            case
+                when side = 'custody' then started_at <= latest_end
+                when side = 'shelter' then started_at < latest_end + interval 7 days
+                when kind = 'response' then false
                 when earlier_kind = 'response'
-                    then
-                        earlier_transported
-                        and earlier_destination_type in (
-                            'hospital_ed', 'freestanding_ed', 'hospital_bed', 'mental_health_facility'
-                        )
-                        and started_at <= earlier_started_at + interval 24 hours
-                when earlier_kind = 'ed'
-                    then
-                        kind <> 'ed'
-                        and earlier_disposition in ('admitted', 'psychiatric', 'transferred')
-                        and started_at <= earlier_until + interval 24 hours
-                when earlier_kind in ('inpatient', 'observation', 'psychiatric')
-                    then
-                        kind <> 'ed'
-                        and earlier_disposition in ('admitted', 'psychiatric', 'transferred')
-                        and started_at <= earlier_until + interval 24 hours
+                    then earlier_brought_to_hospital and started_at <= earlier_started_at + interval 24 hours
+                else
+                    started_at < latest_end
+                    or (
+                        earlier_disposition in ('admitted', 'psychiatric', 'transferred', 'still_patient')
+                        and (kind <> 'ed' or earlier_disposition = 'transferred')
+                        and started_at <= earlier_ended_at + interval 24 hours
+                    )
             end,
             false
         ) as continues_episode,
@@ -151,54 +199,59 @@ numbered as (
     select
         *,
         count(*) filter (where not continues_episode) over (
-            partition by person_id, side, why_not_counted
+            partition by person_id, side
             order by started_at, source, encounter_id
             rows between unbounded preceding and current row
         ) as episode_number,
     from joined
+),
+
+in_episode as (
+    select
+        source,
+        encounter_id,
+        first_value(encounter_id) over (
+            partition by person_id, side, episode_number order by started_at, source, encounter_id
+        ) as episode_id,
+    from numbered
 )
 
 select
-    person_id,
-    source,
-    client_id,
-    encounter_id,
-    kind,
-    started_at,
-    ended_at,
-    is_open,
-    is_stay,
-    sim_intercept,
-    why_not_counted is null as is_countable,
-    why_not_counted,
-    if(
-        why_not_counted is null and side is not null,
-        first_value(encounter_id) over (
-            partition by person_id, side, why_not_counted, episode_number
-            order by started_at, source, encounter_id
-        ),
-        encounter_id
-    ) as episode_id,
-    smi,
-    sud,
-    suicidality,
-    homeless,
-    overdose,
-    part2,
-    booking_reason,
-    release_reason,
-    charge_class,
-    smi_screen,
-    assessed_at,
-    smi_assessed,
-    project_type,
-    destination,
-    disabling_condition,
-    service_requested,
-    patient_contact,
-    transported,
-    destination_type,
-    released_to_law_enforcement,
-    disposition,
-    admit_origin,
-from numbered
+    responded.person_id,
+    responded.source,
+    responded.client_id,
+    responded.encounter_id,
+    responded.kind,
+    responded.started_at,
+    responded.ended_at,
+    responded.is_open,
+    responded.is_stay,
+    responded.sim_intercept,
+    responded.why_not_counted is null as is_countable,
+    responded.why_not_counted,
+    coalesce(in_episode.episode_id, responded.incident_id, responded.encounter_id) as episode_id,
+    responded.smi,
+    responded.sud,
+    responded.suicidality,
+    responded.homeless,
+    responded.overdose,
+    responded.part2,
+    responded.booking_reason,
+    responded.release_reason,
+    responded.charge_class,
+    responded.smi_screen,
+    responded.assessed_at,
+    responded.smi_assessed,
+    responded.project_type,
+    responded.destination,
+    responded.disabling_condition,
+    responded.service_requested,
+    responded.patient_contact,
+    responded.transported,
+    responded.destination_type,
+    responded.released_to_law_enforcement,
+    responded.disposition,
+    responded.admit_origin,
+from responded
+left join in_episode
+    on in_episode.source = responded.source and in_episode.encounter_id = responded.encounter_id

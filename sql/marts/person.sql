@@ -12,11 +12,12 @@
 --   client_count: Source clients that are this person.
 --   first_seen: Day of the first encounter.
 --   last_seen: Day of the last encounter's start.
---   birth_year: Year of birth as most source records have it; for people of 90 and more the year that
---     makes them 90.
+--   birth_year: Year of birth as most source records have it; for people of 90 and more the year that makes
+--     them 90.
 --   sex: Sex as most source records have it: F, M, X or U.
 --   age: Age in years at the as-of date, from the year of birth (so up to a year too high); at most 90.
---   is_minor: Whether that age is under 18; empty where no birth year is known.
+--   is_minor: Whether the person may be under 18 at the as-of date, by the year of birth; empty where no
+--     birth year is known.
 --   race_ethnicity: Every OMB 2024 category recorded, in alphabetical order; for measures of fairness only.
 --   ever_smi: Whether any encounter recorded a serious mental illness.
 --   ever_sud: Whether any encounter recorded a substance use disorder.
@@ -101,10 +102,16 @@ select
     client.client_count,
     seen.first_seen,
     seen.last_seen,
-    birth_year_votes.birth_year,
+    case
+        when birth_year_votes.birth_year is not null
+            then greatest(birth_year_votes.birth_year, year(run_parameter.as_of) - 90)
+    end as birth_year,
     coalesce(sex_votes.sex, 'U') as sex,
-    least(year(run_parameter.as_of) - birth_year_votes.birth_year, 90) as age,
-    year(run_parameter.as_of) - birth_year_votes.birth_year < 18 as is_minor,
+    case
+        when birth_year_votes.birth_year is not null
+            then least(year(run_parameter.as_of) - birth_year_votes.birth_year, 90)
+    end as age,
+    run_parameter.as_of < make_date(birth_year_votes.birth_year + 18, 12, 31) as is_minor,
     race_ethnicity_seen.race_ethnicity,
     coalesce(seen.ever_smi, false) as ever_smi,
     coalesce(seen.ever_sud, false) as ever_sud,

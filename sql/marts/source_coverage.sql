@@ -9,7 +9,7 @@
 -- Columns:
 --   source: The delivering source.
 --   month: Month, YYYY-MM.
---   is_covered: Whether an accepted delivery covers the whole month.
+--   is_covered: Whether an accepted delivery covers the whole month, as far as it lies before the as-of date.
 --   delivered_rows: Rows of people and encounters delivered for the month.
 --   accepted_rows: Rows that kept every rule.
 --   quarantined_rows: Rows kept out, each with its reasons; delivered = accepted + quarantined.
@@ -37,7 +37,9 @@ select
         where
             covering.source = delivering_source.source
             and covering.covers_from <= covered_month.first_day
-            and covering.covers_to >= covered_month.first_day + interval 1 month
+            and covering.covers_to >= least(
+                covered_month.first_day + interval 1 month, (select run_parameter.as_of, from run_parameter)
+            )
     ) as is_covered,
     coalesce(delivery.delivered_people + delivery.delivered_encounters, 0) as delivered_rows,
     coalesce(delivery.accepted_people + delivery.accepted_encounters, 0) as accepted_rows,

@@ -13,8 +13,8 @@
 --   window_name: 30_days, 6_months, 12_months, 24_months, 36_months or 60_months before the as-of date.
 --   encounters: Countable encounters that started in the window.
 --   episodes: Episodes with such an encounter.
---   days: Days in the system, to the hour: the union of stays, clipped to the window, open stays up to
---     the as-of date.
+--   days: Days in the system, to the hour: the union of stays, clipped to the window, open stays up to the
+--     as-of date.
 select
     person_id,
     source,

@@ -2,7 +2,8 @@
 --
 -- Accepted encounters of linked clients, each once: of an encounter that came in several months the latest
 -- delivery counts, so open stays get closed. Nothing that starts on or after the as-of date is in it, and a
--- stay that ends after it is still open.
+-- stay that ends after it is still open. A bed night is the night of the day under which it is recorded,
+-- whether an end is recorded or not, and is never open.
 --
 -- Grain: one row per source and encounter_id.
 -- Inputs: delivered_encounter, encounter_kind, person_crosswalk, run_parameter
@@ -15,7 +16,8 @@
 --   kind: Kind of encounter.
 --   started_at: Local start.
 --   ended_at: Local end; empty while open at the as-of date.
---   counted_until: Local end; the as-of date for an open stay, the start for a contact without duration.
+--   counted_until: Where its days end: the local end, or the as-of date of an open stay; the start of a
+--     contact without duration; midnight after a bed night.
 --   is_open: Whether it is a stay that had not ended by the as-of date.
 --   is_stay: Whether encounters of its kind have a duration that counts as days.
 --   sim_intercept: Sequential Intercept Model, 0 (community services) to 5 (community corrections).
@@ -49,11 +51,15 @@ select
     delivered_encounter.kind,
     delivered_encounter.started_at,
     if(delivered_encounter.ended_at <= run_parameter.as_of, delivered_encounter.ended_at, null) as ended_at,
-    coalesce(
-        least(delivered_encounter.ended_at, run_parameter.as_of::timestamp),
-        if(encounter_kind.is_stay, run_parameter.as_of::timestamp, delivered_encounter.started_at)
-    ) as counted_until,
-    encounter_kind.is_stay and coalesce(delivered_encounter.ended_at > run_parameter.as_of, true) as is_open,
+    case
+        when not encounter_kind.is_stay then delivered_encounter.started_at
+        when delivered_encounter.kind = 'bed_night'
+            then date_trunc('day', delivered_encounter.started_at) + interval 1 day
+        else least(coalesce(delivered_encounter.ended_at, run_parameter.as_of), run_parameter.as_of)
+    end as counted_until,
+    encounter_kind.is_stay
+    and delivered_encounter.kind <> 'bed_night'
+    and coalesce(delivered_encounter.ended_at > run_parameter.as_of, true) as is_open,
     encounter_kind.is_stay,
     encounter_kind.sim_intercept,
     delivered_encounter.smi,

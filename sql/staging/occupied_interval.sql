@@ -1,8 +1,8 @@
 -- occupied_interval
 --
 -- When each person was in each system, as intervals that do not overlap: overlapping and touching countable
--- stays are one interval, so that no day is counted twice. Once per kind of stay and once over all kinds of a
--- source ('any').
+-- stays are one interval, so that no day is counted twice. A bed night is the whole day under which it is
+-- recorded. Once per kind of stay and once over all kinds of a source ('any').
 --
 -- Grain: one row per person_id, source, kind and started_at.
 -- Inputs: encounter, run_parameter
@@ -18,8 +18,16 @@ with stay as (
         encounter.person_id,
         encounter.source,
         unnest([encounter.kind, 'any']) as kind,
-        encounter.started_at,
-        coalesce(encounter.ended_at, run_parameter.as_of::timestamp) as ended_at,
+        if(
+            encounter.kind = 'bed_night',
+            date_trunc('day', encounter.started_at),
+            encounter.started_at
+        ) as started_at,
+        if(
+            encounter.kind = 'bed_night',
+            date_trunc('day', encounter.started_at) + interval 1 day,
+            coalesce(encounter.ended_at, run_parameter.as_of::timestamp)
+        ) as ended_at,
     from encounter
     cross join run_parameter
     where encounter.is_countable and encounter.is_stay

@@ -195,7 +195,7 @@ def encoded(rows: Sequence[Delivered]) -> pl.DataFrame:
     for number, row in enumerate(rows, start=1):
         who = row.identity
         first, last, born = who.first_name, who.last_name, who.birth_date
-        year, month, day = (born.split("-") + [None, None])[:3] if born else (None, None, None)
+        year, month, day = [*born.split("-"), None, None][:3] if born else (None, None, None)
         swapped = f"{year}-{day}-{month}" if day and int(day) <= 12 else None
         suspect = who.birth_date_suspect
         made.append(

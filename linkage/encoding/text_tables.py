@@ -1,0 +1,160 @@
+"""CSV files of vendors' exports, from a folder or a .zip, as frames of text.
+
+Stricter than a data-frame library: a line with too few or too many fields is refused, because an export that was
+cut short and read as if it were whole would count too little. Only the columns that are asked for are kept.
+"""
+
+import csv
+import io
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
+
+import polars as pl
+
+from linkage.errors import UsageError
+
+_UNREADABLE = (
+    OSError, EOFError, UnicodeError, csv.Error, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError,
+)  # fmt: skip
+"""What reading raises when a file or an archive is damaged, encrypted, or packed in a way that is not known."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextTable:
+    """The rows of a CSV file: `rows` has the columns asked for as text (empty fields null) and `row_number`
+    from 1."""
+
+    path: Path
+    rows: pl.DataFrame
+    other_columns: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportFiles:
+    """An export's files: a folder, or a .zip; file names are found in any case."""
+
+    place: Path
+
+    def __post_init__(self) -> None:
+        """Raises UsageError when `place` is neither."""
+        if not self.place.is_dir() and not _is_archive(self.place):
+            raise UsageError(f"{self.place} is neither a folder nor a .zip; name what the vendor exported.")
+
+    def read(
+        self,
+        name: str,
+        columns: tuple[str, ...],
+        *,
+        optional: tuple[str, ...] = (),
+        delimiter: str = ",",
+        encoding: str = "utf-8",
+    ) -> TextTable:
+        """The file `name`, which must have `columns`; `optional` columns that it lacks are null.
+
+        Column names are found in any case, and so is the file. Raises UsageError when the file is absent,
+        there twice, lacks a column or has it twice, or cannot be read to its end.
+        """
+        path = self._find(name)
+        with self._reading(path), self._open(path) as binary:
+            encoding = "utf-8-sig" if encoding == "utf-8" else encoding
+            lines = csv.reader(
+                io.TextIOWrapper(binary, encoding=encoding, newline=""), delimiter=delimiter, strict=True
+            )
+            return _read_lines(lines, self.place / path, columns, optional)
+
+    def _find(self, name: str) -> str:
+        with self._reading(""):
+            if self.place.is_dir():
+                names = [path.name for path in self.place.iterdir() if path.is_file()]
+            else:
+                with zipfile.ZipFile(self.place) as archive:
+                    names = [member for member in archive.namelist() if "__MACOSX" not in member]
+        found = [each for each in names if PurePosixPath(each).name.lower() == name.lower()]
+        if not found:
+            raise UsageError(f"{self.place} has no {name}; export the whole of it and name the right folder.")
+        if len(found) > 1:
+            raise UsageError(f"{self.place} has more than one {name}; leave the one that is meant.")
+        return found[0]
+
+    @contextmanager
+    def _open(self, name: str) -> Iterator[BinaryIO]:
+        if self.place.is_dir():
+            with (self.place / name).open("rb") as file:
+                yield file
+        else:
+            with zipfile.ZipFile(self.place) as archive, archive.open(name) as member:
+                yield io.BytesIO(member.read())
+
+    @contextmanager
+    def _reading(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except _UNREADABLE as error:
+            raise UsageError(
+                f"{self.place / name} cannot be read; it must be whole, in the encoding that is documented "
+                f"(UTF-8 if none is), quoted properly and not encrypted{_where(error)}."
+            ) from None
+
+
+def _where(error: Exception) -> str:
+    """For an archive that this Python cannot unpack: what to do."""
+    return "; unpack it and name the folder" if isinstance(error, (NotImplementedError, RuntimeError)) else ""
+
+
+def _is_archive(place: Path) -> bool:
+    try:
+        return place.is_file() and zipfile.is_zipfile(place)
+    except OSError:
+        return False
+
+
+_FRAME_ROWS = 50_000
+
+
+def _read_lines(
+    lines: Iterator[list[str]], path: Path, columns: tuple[str, ...], optional: tuple[str, ...]
+) -> TextTable:
+    header = [field.strip().lower() for field in next(lines, [])]
+    places: dict[str, int] = {}
+    for column in dict.fromkeys((*columns, *optional)):
+        count = header.count(column.lower())
+        if count > 1:
+            raise UsageError(f"{path} has the column {column} twice; leave the one that is meant.")
+        if count == 0 and column in columns:
+            raise UsageError(f"{path} lacks the column {column}; the first line must name the columns.")
+        if count:
+            places[column] = header.index(column.lower())
+    frames = []
+    schema = {**dict.fromkeys(dict.fromkeys((*columns, *optional)), pl.String), "row_number": pl.Int64}
+    kept: dict[str, list[str | None]] = {column: [] for column in places}
+    numbers: list[int] = []
+    number = 0
+    for fields in lines:
+        if not fields:
+            continue
+        number += 1
+        if len(fields) != len(header):
+            raise UsageError(
+                f"{path}, row {number}: it has {len(fields)} fields where the header has {len(header)}; the file "
+                "may be cut short or have an unquoted comma; export it again."
+            )
+        for column, place in places.items():
+            kept[column].append(fields[place].strip() or None)
+        numbers.append(number)
+        if len(numbers) == _FRAME_ROWS:
+            frames.append(_frame(kept, numbers, schema))
+            kept, numbers = {column: [] for column in places}, []
+    frames.append(_frame(kept, numbers, schema))
+    return TextTable(path=path, rows=pl.concat(frames), other_columns=len(header) - len(places))
+
+
+def _frame(
+    kept: dict[str, list[str | None]], numbers: list[int], schema: dict[str, type[pl.DataType]]
+) -> pl.DataFrame:
+    absent = {column: [None] * len(numbers) for column in schema if column not in kept}
+    return pl.DataFrame({**kept, **absent, "row_number": numbers}, schema_overrides=schema).select(schema.keys())

@@ -1,0 +1,66 @@
+"""Dagster's history of a workspace's runs, kept in the workspace, and quick to write.
+
+Dagster writes each event with a connection of its own and waits for the disk twice, at the commit and at the close.
+With a few hundred checks in a run that takes longer than the checks. The history is a convenience (the warehouse and
+the releases do not depend on it), so it is written in SQLite's mode NORMAL: a loss of power may cost the last
+events, never the file.
+"""
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Iterator
+from typing import Any
+
+from dagster import DagsterInstance
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
+
+from pipelines.workspace import Workspace
+
+_INSTANCE_SETTINGS = """\
+# One run at a time writes the warehouse; nothing is reported to anyone.
+telemetry:
+  enabled: false
+concurrency:
+  pools:
+    granularity: run
+    default_limit: 1
+# What a step prints is shown, not kept; keeping it also takes two more processes for every step.
+compute_logs:
+  module: dagster._core.storage.noop_compute_log_manager
+  class: NoOpComputeLogManager
+"""
+
+
+@contextlib.contextmanager
+def open_history(workspace: Workspace) -> Iterator[DagsterInstance]:
+    """The Dagster instance of the workspace."""
+    os.environ["DAGSTER_HOME"] = str(workspace.dagster_home)
+    os.environ["DAGSTER_DISABLE_TELEMETRY"] = "yes"
+    (workspace.dagster_home / "dagster.yaml").write_text(_INSTANCE_SETTINGS, encoding="utf-8")
+    with _without_waiting_for_the_disk(), DagsterInstance.get() as instance:
+        yield instance
+
+
+@contextlib.contextmanager
+def _without_waiting_for_the_disk() -> Iterator[None]:
+    # The last connection to close writes the log back into the file, so one to each file stays open meanwhile.
+    kept_open: dict[str, sqlite3.Connection] = {}
+
+    def on_connect(connection: Any, _: Any) -> None:
+        if not isinstance(connection, sqlite3.Connection):
+            return
+        connection.execute("pragma synchronous = normal")
+        file = connection.execute("pragma database_list").fetchall()[0][2]
+        if file and file not in kept_open:
+            kept_open[file] = sqlite3.connect(file, check_same_thread=False)
+            kept_open[file].execute("select count(*) from sqlite_master").fetchall()
+
+    event.listen(Engine, "connect", on_connect)
+    try:
+        yield
+    finally:
+        event.remove(Engine, "connect", on_connect)
+        for connection in kept_open.values():
+            connection.close()

@@ -1,0 +1,47 @@
+"""One invented county, trained, scored and clustered once for all tests that only look at it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import duckdb
+import polars as pl
+import pytest
+
+from linkage.clustering import ClusteringReport, cluster
+from linkage.records import build_source_record
+from linkage.scoring import ScoringReport, score
+from linkage.source import declared_sources
+from linkage.training import Model, train
+from tests.linkage.invented import invented_county, load, truth
+
+LEAST_WEIGHT_KEPT = -4.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinkedCounty:
+    con: duckdb.DuckDBPyConnection
+    model: Model
+    scoring: ScoringReport
+    clustering: ClusteringReport
+    truth: pl.DataFrame
+
+
+@pytest.fixture(scope="session")
+def linked_county() -> Iterator[LinkedCounty]:
+    rows = invented_county(2_500)
+    with duckdb.connect() as con:
+        con.execute("set threads = 1").fetchall()
+        load(con, rows)
+        build_source_record(con, list(declared_sources().values()))
+        model = train(con, seed=1, max_pairs=200_000)
+        scoring = score(con, model, lower_weight=LEAST_WEIGHT_KEPT)
+        yield LinkedCounty(
+            con=con, model=model, scoring=scoring, clustering=cluster(con, model), truth=truth(rows)
+        )
+
+
+@pytest.fixture
+def con() -> Iterator[duckdb.DuckDBPyConnection]:
+    with duckdb.connect() as connection:
+        connection.execute("set threads = 1").fetchall()
+        yield connection
