@@ -124,6 +124,26 @@ def evaluate(
     return compare(clients, groups=groups)
 
 
+def client_groups(con: DuckDBPyConnection) -> pl.DataFrame:
+    """Groups by which to evaluate, from `source_record`: source, client_id, sex, missing.
+
+    `missing` names what none of a client's records has (name, birth date, number: any digits of a Social Security
+    number). A client without a whole name and without a number can be linked by nobody; such pairs bound recall.
+    """
+    groups: pl.DataFrame = con.sql(
+        """
+        select source, client_id, max(sex) as sex,
+            coalesce(nullif(concat_ws(', ',
+                if(bool_or(first_name_token is not null and last_name_token is not null), null, 'name'),
+                if(bool_or(birth_date_token is not null), null, 'birth date'),
+                if(bool_or(ssn4_token is not null), null, 'number')
+            ), ''), 'nothing') as missing
+        from source_record group by source, client_id order by source, client_id
+        """
+    ).pl()
+    return groups
+
+
 def compare(clients: pl.DataFrame, *, groups: pl.DataFrame | None = None) -> Evaluation:
     """Compare found persons with true people: columns source, client_id, person_id, truth_id, a row per
     client.

@@ -61,7 +61,7 @@ def measured_against_truth(
 
 
 def _true_cohorts(workspace: Workspace, truth: pl.DataFrame) -> pl.DataFrame:
-    with duckdb.connect() as connection:
+    with duckdb.connect(config={"preserve_insertion_order": False}) as connection:
         connection.execute(f"attach '{workspace.warehouse}' as warehouse (read_only)").fetchall()
         for table in _TAKEN_AS_THEY_ARE:
             connection.execute(f"create table {table} as from warehouse.{table}").fetchall()

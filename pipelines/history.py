@@ -53,7 +53,8 @@ def _without_waiting_for_the_disk() -> Iterator[None]:
             return
         connection.execute("pragma synchronous = normal")
         file = connection.execute("pragma database_list").fetchall()[0][2]
-        if file and file not in kept_open:
+        # A file that is only being made has no write-ahead log yet, so whoever opens it now would not hold the log.
+        if file not in kept_open and connection.execute("pragma journal_mode").fetchall() == [("wal",)]:
             kept_open[file] = sqlite3.connect(file, check_same_thread=False)
             kept_open[file].execute("select count(*) from sqlite_master").fetchall()
 

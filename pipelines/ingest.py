@@ -22,7 +22,7 @@ from linkage.encoding.columns import (
 )
 from linkage.encoding.contract import Delivery, check_delivery, judge
 from linkage.encoding.manifest import read_manifest
-from linkage.errors import DeliveryRefusedError
+from linkage.errors import CheckFailedError, DeliveryRefusedError
 from linkage.progress import track
 from linkage.source import Source, declared_sources
 from pipelines.relations import create_encounter_kind
@@ -142,6 +142,7 @@ def load_candidate(
     except BaseException:
         connection.execute("rollback").fetchall()
         raise
+    _check_nothing_was_lost(connection, source, "candidate_")
     delivered, accepted = connection.execute(
         "select coalesce(sum(delivered_people + delivered_encounters), 0)::bigint, "
         f"coalesce(sum(accepted_people + accepted_encounters), 0)::bigint from candidate_{source.name}_delivery"
@@ -152,7 +153,10 @@ def load_candidate(
 
 
 def promote(connection: duckdb.DuckDBPyConnection, source: Source) -> None:
-    """Replace the accepted months of `source` by its candidate, in one transaction, and drop the candidate."""
+    """Replace the accepted months of `source` by its candidate, in one transaction, and drop the candidate.
+
+    Raises CheckFailedError when the tables do not hold the rows that the counts promise.
+    """
     tables = {
         f"{source.name}_people": f"candidate_{source.name}_people",
         f"{source.name}_encounter": f"candidate_{source.name}_encounter",
@@ -169,12 +173,13 @@ def promote(connection: duckdb.DuckDBPyConnection, source: Source) -> None:
                 f"delete from {accepted} where {of_source}month in (select month from candidate_{source.name}_delivery)"
             ).fetchall()
             connection.execute(f"insert into {accepted} by name from {candidate}").fetchall()
-        for candidate in tables.values():
-            connection.execute(f"drop table {candidate}").fetchall()
         connection.execute("commit").fetchall()
     except BaseException:
         connection.execute("rollback").fetchall()
         raise
+    _check_nothing_was_lost(connection, source, "")
+    for candidate in tables.values():
+        connection.execute(f"drop table {candidate}").fetchall()
 
 
 def _content_sha256(folder: Path) -> str | None:
@@ -182,6 +187,35 @@ def _content_sha256(folder: Path) -> str | None:
         return read_manifest((folder / MANIFEST_FILE).read_text(encoding="utf-8")).content_sha256
     except (OSError, ValueError):
         return None
+
+
+def _check_nothing_was_lost(connection: duckdb.DuckDBPyConnection, source: Source, prefix: str) -> None:
+    """Read back what was written and hold it against the counts.
+
+    DuckDB 2.0 has been seen to lose rows of a table that was filled by several inserts in one transaction while it
+    preserves insertion order (the warehouse does not); a count is cheap, a lost row is not.
+    """
+    of_source = f"where source = '{source.name}'"
+    quarantined = f"{prefix}{source.name}_quarantined_row" if prefix else "quarantined_row"
+    delivery = f"{prefix}{source.name}_delivery" if prefix else "delivery"
+    promised = connection.execute(
+        "select coalesce(sum(accepted_people), 0), coalesce(sum(accepted_encounters), 0), "
+        f"coalesce(sum(quarantined_people + quarantined_encounters), 0) from {delivery} {of_source}"
+    ).fetchall()[0]
+    # The column is counted, not the rows, because the number of rows is not read from them.
+    held = tuple(
+        connection.execute(f"select count(row_number) from {table} {where}").fetchall()[0][0]
+        for table, where in (
+            (f"{prefix}{source.name}_people", ""),
+            (f"{prefix}{source.name}_encounter", ""),
+            (quarantined, of_source),
+        )
+    )
+    if tuple(promised) != held:
+        raise CheckFailedError(
+            f"{source.label}: the database holds {sum(held):,} of {sum(promised):,} delivered rows after writing them. "
+            "Nothing further was done with them. Run again; if it happens twice, report it."
+        )
 
 
 def _delivered_columns(source: Source) -> dict[str, dict[str, PolarsType]]:

@@ -141,5 +141,8 @@ def _reason(result: dg.ExecuteInProcessResult) -> FamiliarFacesError:
     )
 
 
-_USER_ERROR_CLASSES: list[type[FamiliarFacesError]] = [FamiliarFacesError, *FamiliarFacesError.__subclasses__()]
+_USER_ERROR_CLASSES: list[type[FamiliarFacesError]] = [
+    FamiliarFacesError,
+    *FamiliarFacesError.__subclasses__(),
+]
 _USER_ERRORS = {error_class.__name__: error_class for error_class in _USER_ERROR_CLASSES}

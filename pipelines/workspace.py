@@ -114,6 +114,8 @@ class Workspace:
             ) from None
         try:
             connection.execute("set temp_directory = ?", [str(spill)]).fetchall()
+            # Also because DuckDB 2.0 has been seen to lose rows of a table that several inserts of one transaction
+            # fill while it preserves their order (docs/decisions/duckdb-loses-rows.md).
             connection.execute("set preserve_insertion_order = false").fetchall()
             memory_limit = os.environ.get("FAMILIAR_FACES_MEMORY_LIMIT")
             if memory_limit:

@@ -157,4 +157,6 @@ def _frame(
     kept: dict[str, list[str | None]], numbers: list[int], schema: dict[str, type[pl.DataType]]
 ) -> pl.DataFrame:
     absent = {column: [None] * len(numbers) for column in schema if column not in kept}
-    return pl.DataFrame({**kept, **absent, "row_number": numbers}, schema_overrides=schema).select(schema.keys())
+    return pl.DataFrame({**kept, **absent, "row_number": numbers}, schema_overrides=schema).select(
+        schema.keys()
+    )

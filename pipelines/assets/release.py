@@ -35,7 +35,9 @@ def _checks(
     # others the release asks `require_checks`, which holds in every later run as well.
     last = set(by_asset) - {upstream for asset in assets for upstream in asset.asset_deps[asset.key]}
 
-    @dg.multi_asset_check(name=name, specs=specs(by_asset, blocking=last), can_subset=True, pool=WAREHOUSE_POOL)
+    @dg.multi_asset_check(
+        name=name, specs=specs(by_asset, blocking=last), can_subset=True, pool=WAREHOUSE_POOL
+    )
     def _run_checks(
         context: dg.AssetCheckExecutionContext, county: CountyWorkspace
     ) -> Iterator[dg.AssetCheckResult]:

@@ -58,7 +58,9 @@ def _write(
         is_first=pl.col("client_id").is_first_distinct()
     )
     main, others = held.filter("is_first"), held.filter(~pl.col("is_first"))
-    number = pl.Series([zlib.crc32(each.encode()) for each in encounters.get_column("encounter_id")])
+    number = pl.Series(
+        [zlib.crc32(each.encode()) for each in encounters.get_column("encounter_id")], dtype=pl.Int64
+    )
     bookings = (
         encounters.select(
             pl.col("encounter_id").alias("booking_number"),

@@ -11,7 +11,10 @@ from hypothesis import strategies as st
 
 import linkage.evaluation
 from linkage.errors import UsageError
-from linkage.evaluation import Agreement, compare, compare_cohorts, evaluate
+from linkage.evaluation import Agreement, client_groups, compare, compare_cohorts, evaluate
+from linkage.records import build_source_record
+from linkage.source import declared_sources
+from tests.linkage.invented import Delivered, Identity, load
 
 clients_of = st.lists(
     st.tuples(st.sampled_from(["jail", "ems"]), st.integers(0, 4), st.integers(0, 4), st.sampled_from("FM")),
@@ -97,3 +100,15 @@ def test_the_text_names_every_source_pair():
     text = compare(as_frame([("jail", 1, 1, "F"), ("ems", 1, 1, "F")]).drop("sex")).as_text()
     assert "ems to jail" in text
     assert "B-cubed" in text
+
+
+def test_groups_say_what_a_client_lacks(con):
+    nameless = Identity(first_name=None, last_name=None, ssn4="1234")
+    rows = [
+        Delivered(source="jail", client_id="a", identity=Identity(ssn="212345678")),
+        Delivered(source="ems", client_id="b", identity=nameless),
+        Delivered(source="ems", client_id="c", identity=Identity(first_name=None, birth_date="1980")),
+    ]
+    load(con, rows)
+    build_source_record(con, list(declared_sources().values()))
+    assert sorted(client_groups(con).get_column("missing")) == ["name", "name, birth date, number", "nothing"]

@@ -71,12 +71,12 @@ _RACES = {
 }
 _GENDERS_BEYOND_TWO = ("NonBinary", "CulturallySpecific", "DifferentIdentity")
 
-_HIV = "8"
 _YES_TO_DISABILITY = {
     **dict.fromkeys(("5", "6", "7", "9"), ("1",)),
     "10": ("1", "2", "3"),
 }
-"""Responses that mean yes, by DisabilityType: physical, developmental, chronic, mental health; substance use."""
+"""Responses that mean yes, by DisabilityType: physical, developmental, chronic, mental health; substance use.
+HIV/AIDS (8) is not among them: its rows are passed over, and not even counted."""
 
 _CLIENT_COLUMNS = (
     "PersonalID", "FirstName", "MiddleName", "LastName", "NameSuffix", "NameDataQuality", "SSN", "SSNDataQuality",
@@ -339,10 +339,6 @@ class _Reader:
         yes = pl.any_horizontal(
             (pl.col("DisabilityType") == kind) & pl.col("DisabilityResponse").is_in(list(responses))
             for kind, responses in _YES_TO_DISABILITY.items()
-        )
-        self._count(
-            "Disabilities: rows on HIV/AIDS, passed over unread",
-            rows.filter(pl.col("DisabilityType") == _HIV),
         )
         # a developmental disability is disabling by definition (HUD 3.08)
         lasts = (pl.col("IndefiniteAndImpairs") == "1") | (pl.col("DisabilityType") == "6")

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from linkage.encoding import delivery as delivery_module
+from linkage.encoding import receipt as receipt_module
 from linkage.encoding.columns import DELIVERED_PEOPLE_COLUMNS, delivered_encounter_columns
 from linkage.encoding.contract import check_delivery, judge
 from linkage.encoding.delivery import encode_extract
@@ -357,7 +357,7 @@ def test_a_draft_left_by_a_killed_run_is_cleared(encode):
 
 
 def test_many_problems_are_counted_and_some_are_listed(encode, monkeypatch):
-    monkeypatch.setattr(delivery_module, "MOST_PROBLEMS_LISTED", 5)
+    monkeypatch.setattr(receipt_module, "MOST_PROBLEMS_LISTED", 5)
     people, encounters = many(20)
     receipt = encode(people, [each | {"kind": "walk"} for each in encounters], batch_rows=3)
     assert receipt.rows_left_out["encounters"] == 20

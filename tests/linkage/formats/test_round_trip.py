@@ -1,5 +1,7 @@
 """The simulated county's native exports say what its template extracts say."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import polars as pl
@@ -9,7 +11,7 @@ from linkage.encoding.columns import RAW_PEOPLE_COLUMNS
 from linkage.encoding.delivery import encode_extract
 from linkage.encoding.keys import Key
 from linkage.source import declared_sources
-from sample_data.native import native_writers
+from sample_data.native import native_writers, write_native
 from sample_data.native.tiny import MONTH, TINY_NATIVE, write_tiny_native
 from sample_data.tiny_county import TINY_COUNTY
 from tests.linkage.formats.small_exports import read_template
@@ -85,6 +87,27 @@ def test_hmis_csv_encodes_the_latest_identity_of_each_client(tmp_path):
     # HMIS has no zip, completes partial birth dates, and does not keep the order of races
     compared = [column for column in template.columns if "birth" not in column and column != "zip3"]
     assert native.select(compared).equals(template.select(compared))
+
+
+def test_every_month_of_a_county_is_written_in_every_format(tmp_path):
+    written = write_native(TINY_COUNTY / "raw", tmp_path)
+    months = ("2024-01", "2024-02", "2024-03")
+    assert set(written) == {tmp_path / name / month for name in native_writers() for month in months}
+
+
+def test_naming_the_formats_imports_none_of_them():
+    said = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import sys; from linkage.encoding.formats import format_names; print(format_names());"
+            "print([name for name in sys.modules if name.startswith('linkage.encoding.formats.')])",
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert said.splitlines()[:2] == ["('fhir-ndjson', 'hmis-csv', 'jail-csv', 'nemsis-csv')", "[]"]
 
 
 def test_every_writer_names_a_format_that_reads_its_source():
