@@ -11,10 +11,11 @@ from dataclasses import dataclass
 
 from duckdb import DuckDBPyConnection
 
+from linkage.encoding.columns import FILTER_COLUMNS
 from linkage.errors import UsageError
 from linkage.model import TOKEN_LIST_COLUMNS, BlockingRule, blocking_rules, rarity_columns
 from linkage.progress import track
-from linkage.records import FILTER_WORDS, FILTERS
+from linkage.records import FILTER_WORDS
 from linkage.source import declared_sources
 
 _WORKBENCH = "linkage_workbench"
@@ -90,7 +91,7 @@ def build_compared_record(con: DuckDBPyConnection, warehouse: str, *, only: str 
     records = int(con.execute("select count(*) from numbered_record").fetchall()[0][0])
     if records < 2:
         raise UsageError("Table source_record has fewer than two rows: there is nothing to link.")
-    words = ", ".join(f"{bits}_{word}" for bits in FILTERS for word in range(1, FILTER_WORDS + 1))
+    words = ", ".join(f"{bits}_{word}" for bits in FILTER_COLUMNS for word in range(1, FILTER_WORDS + 1))
     con.execute(
         f"""
         create or replace table unrated_record as

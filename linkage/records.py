@@ -9,27 +9,10 @@ from collections.abc import Sequence
 
 from duckdb import DuckDBPyConnection
 
+from linkage.encoding.columns import FILTER_COLUMNS, TOKEN_COLUMNS, TOKEN_LIST_COLUMNS
 from linkage.errors import UsageError
 from linkage.source import Source
 
-TOKENS = (
-    "first_name_token",
-    "last_name_token",
-    "first_name_root_token",
-    "suffix_token",
-    "middle_name_token",
-    "middle_initial_token",
-    "birth_date_token",
-    "birth_date_swapped_token",
-    "birth_year_month_token",
-    "birth_month_day_token",
-    "birth_year_day_token",
-    "ssn_token",
-    "ssn5_token",
-    "ssn4_token",
-)
-TOKEN_LISTS = ("last_name_part_tokens", "first_name_sound_tokens", "last_name_sound_tokens")
-FILTERS = ("first_name_bits", "last_name_bits")
 FILTER_WORDS = 8
 
 _TAKEN_AS_DELIVERED = (
@@ -106,16 +89,19 @@ def _records_of(source: Source) -> str:
     """
     people = f"{source.name}_people"
     identity = "concat_ws('|', " + ", ".join(f"coalesce({column}, '')" for column in _IDENTITY) + ")"
-    tokens = ",\n        ".join(f"{_number(column)} as {column}" for column in TOKENS)
+    tokens = ",\n        ".join(f"{_number(column)} as {column}" for column in TOKEN_COLUMNS)
     lists = ",\n        ".join(
-        f"list_transform({column}, lambda token: {_number('token')}) as {column}" for column in TOKEN_LISTS
+        f"list_transform({column}, lambda token: {_number('token')}) as {column}"
+        for column in TOKEN_LIST_COLUMNS
     )
     words = ",\n        ".join(
         f"{column}[{8 * word - 7}:{8 * word}]::bit::bigint as {column}_{word}"
-        for column in FILTERS
+        for column in FILTER_COLUMNS
         for word in range(1, FILTER_WORDS + 1)
     )
-    counts = ",\n        ".join(f"bit_count({column}::bit)::smallint as {column}_count" for column in FILTERS)
+    counts = ",\n        ".join(
+        f"bit_count({column}::bit)::smallint as {column}_count" for column in FILTER_COLUMNS
+    )
     as_delivered = ", ".join(_TAKEN_AS_DELIVERED)
     return f"""
     select

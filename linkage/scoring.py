@@ -19,6 +19,7 @@ from linkage.blocking import (
     workbench,
 )
 from linkage.calibration import Calibration
+from linkage.encoding.columns import FILTER_COLUMNS
 from linkage.model import (
     RAREST_NAME,
     Comparison,
@@ -31,7 +32,6 @@ from linkage.model import (
     comparisons,
 )
 from linkage.progress import step
-from linkage.records import FILTERS
 
 if TYPE_CHECKING:
     from linkage.training import Model
@@ -158,7 +158,7 @@ def levels_sql(of: Sequence[Comparison] | None = None) -> str:
     chosen = comparisons() if of is None else of
     counted = {
         common_bits(bits): (f"{bits}_common", f"if({token}_l <> {token}_r, {common_bits(bits)}, null)")
-        for bits, token in zip(FILTERS, ("first_name_token", "last_name_token"), strict=True)
+        for bits, token in zip(FILTER_COLUMNS, ("first_name_token", "last_name_token"), strict=True)
     }
     gammas, commons = [], []
     for each in chosen:

@@ -246,7 +246,7 @@ def rejoin(return_file: Path, raw_folder: Path, agency_key_file: Path | None, ou
     from linkage.encoding.rejoin import rejoin as rejoin_file
 
     rejoined = rejoin_file(return_file, raw_folder, load_key("agency", agency_key_file))
-    rejoined.rows.write_csv(out)
+    out.write_text(rejoined.rows.write_csv(), encoding="utf-8")
     click.echo(
         f"{out}: {rejoined.rows.height:,} rows, {rejoined.unmatched:,} of them without a client of yours"
     )
@@ -357,6 +357,15 @@ def _exit_code(arguments: list[str] | None) -> int:
     except (click.Abort, KeyboardInterrupt):
         click.echo("familiar-faces: interrupted; nothing half-done was kept.", err=True)
         return _INTERRUPTED
+    except OSError as error:
+        if error.filename is None:
+            click.echo(_bug_report(error), err=True)
+            return FamiliarFacesError.exit_code
+        click.echo(
+            f"familiar-faces: {error.filename}: {error.strerror}. Name another place, or free this one.",
+            err=True,
+        )
+        return UsageError.exit_code
     except Exception as error:
         click.echo(_bug_report(error), err=True)
         return FamiliarFacesError.exit_code

@@ -26,7 +26,10 @@ def evaluate_workspace(workspace: Workspace, truth_file: Path) -> str:
 
     `truth_file` (Parquet or CSV) has source, client_id as delivered, and truth_id.
     """
-    evaluation, cohorts = measured_against_truth(workspace, read_truth(truth_file))
+    truth = read_truth(truth_file)
+    workspace.prepare()
+    with workspace.only_run():
+        evaluation, cohorts = measured_against_truth(workspace, truth)
     return f"{evaluation.as_text()}\n\nCohort membership\n{cohorts_as_text(cohorts)}"
 
 
@@ -62,7 +65,9 @@ def measured_against_truth(
 
 def _true_cohorts(workspace: Workspace, truth: pl.DataFrame) -> pl.DataFrame:
     with duckdb.connect(config={"preserve_insertion_order": False}) as connection:
-        connection.execute(f"attach '{workspace.warehouse}' as warehouse (read_only)").fetchall()
+        connection.execute(
+            f"attach '{str(workspace.warehouse).replace(chr(39), chr(39) * 2)}' as warehouse (read_only)"
+        ).fetchall()
         for table in _TAKEN_AS_THEY_ARE:
             connection.execute(f"create table {table} as from warehouse.{table}").fetchall()
         connection.register("truth", truth)

@@ -103,6 +103,8 @@ class Workspace:
     @contextlib.contextmanager
     def connect(self, *, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
         """Open the warehouse; larger-than-memory work spills into the workspace, never into a shared folder."""
+        if read_only and not self.warehouse.exists():
+            raise UsageError(f"{self.root} holds no finished run. Run `familiar-faces run` first.")
         spill = self.root / ".spill"
         spill.mkdir(mode=0o700, exist_ok=True)
         try:

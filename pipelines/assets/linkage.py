@@ -63,6 +63,8 @@ def linkage_model(county: CountyWorkspace, config: Training) -> dg.MaterializeRe
     if model is None:
         with county.warehouse() as connection:
             model = train(connection, seed=TRAINING_SEED, largest_block=policy.largest_block)
+        # Kept as the newest, a model that no run can use would fail every later run too.
+        model.refuse_half_trained()
         keep_model(workspace, model)
     return dg.MaterializeResult(
         metadata={

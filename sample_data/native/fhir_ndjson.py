@@ -12,7 +12,7 @@ import polars as pl
 from sample_data.native import NativeWriter
 
 _OFFSET = "-08:00"
-_EVERY_OTHER_VISIT = 20
+_EVERY_OTHER_VISIT = 40
 _TERMINOLOGY = "http://terminology.hl7.org/CodeSystem"
 _DISCHARGES, _STATUSES = (
     f"{_TERMINOLOGY}/discharge-disposition",
@@ -147,7 +147,7 @@ def _patient(patient_id: str, row: Row) -> Resource:
             "extension": [
                 {
                     "url": "ombCategory",
-                    "valueCoding": {"system": "urn:oid:2.16.840.1.113883.6.238", "code": code},
+                    "valueCoding": {"code": code},
                 }
                 for code in codes
             ],

@@ -98,9 +98,10 @@ def test_the_next_month_moves_on_from_the_last_state(finished_county, tmp_path):
             "from before.person_crosswalk as then left join person_crosswalk as now using (source, client_id)"
         ).fetchall()
         ((unexplained,),) = release.execute(
-            "select count(*) from before.person_crosswalk as then join person_crosswalk as now using (source, client_id) "
-            "where now.person_id <> then.person_id and not exists (from person_id_change as change "
-            "where then.person_id in (change.person_id, change.into_person_id))"
+            "select count(*) from before.person_crosswalk as then "
+            "join person_crosswalk as now using (source, client_id) "
+            "where now.person_id <> then.person_id and not exists ("
+            "from person_id_change as change where then.person_id in (change.person_id, change.into_person_id))"
         ).fetchall()
     assert clients > 0
     assert moved <= 0.02 * clients

@@ -124,3 +124,15 @@ def test_names_in_a_token_column_are_refused_without_being_repeated(county):
     with pytest.raises(DeliveryRefusedError) as raised:
         ingest(county)
     assert "zzyzxquon" not in str(raised.value).lower()
+
+
+def test_rows_of_a_delivery_larger_than_a_row_group_are_all_seen_by_the_connection_that_wrote_them(county):
+    bookings = [encounter(f"B{number}", "J1", "booking", "2024-01-05") for number in range(125_000)]
+    county.deliver("jail", "2024-01", [person("J1")], bookings)
+    workspace = county.workspace
+    with workspace.connect() as connection:
+        prepare_warehouse(connection)
+        load_candidate(connection, workspace.landing, JAIL, ["2024-01"], workspace.settings(), TODAY)
+        assert connection.execute("select count(*) from candidate_jail_encounter").fetchall() == [(125_000,)]
+        promote(connection, JAIL)
+        assert connection.execute("select count(*) from jail_encounter").fetchall() == [(125_000,)]

@@ -210,7 +210,7 @@ class _Reading:
         self.note(path, broken, LEFT_OUT)
         if broken and not found:
             raise UsageError(
-                f"{path} has no line that is a {resource_type} of FHIR R4; export {resource_type} as NDJSON, one "
+                f"{path} has no {resource_type} of FHIR R4 in any line; export {resource_type} as NDJSON, one "
                 "resource per line."
             )
 

@@ -119,10 +119,26 @@ def test_a_report_becomes_one_person_and_one_response(tmp_path):
 @pytest.mark.parametrize(
     ("element", "written", "column", "becomes"),
     [
-        pytest.param("eResponse_05", "2205005", "service_requested", "interfacility_transfer", id="hospital to hospital"),
-        pytest.param("eResponse_05", "2205019", "service_requested", "interfacility_transfer", id="facility to hospital"),
-        pytest.param("eResponse_05", "2205007", "service_requested", "other_transport", id="routine transport"),
-        pytest.param("eResponse_05", "Mutual Aid (2205009)", "service_requested", "mutual_aid", id="label and code"),
+        pytest.param(
+            "eResponse_05",
+            "2205005",
+            "service_requested",
+            "interfacility_transfer",
+            id="hospital to hospital",
+        ),
+        pytest.param(
+            "eResponse_05",
+            "2205019",
+            "service_requested",
+            "interfacility_transfer",
+            id="facility to hospital",
+        ),
+        pytest.param(
+            "eResponse_05", "2205007", "service_requested", "other_transport", id="routine transport"
+        ),
+        pytest.param(
+            "eResponse_05", "Mutual Aid (2205009)", "service_requested", "mutual_aid", id="label and code"
+        ),
         pytest.param("eResponse_05", "2205031", "service_requested", "mobile_integrated_health", id="MIH"),
         pytest.param("eResponse_05", "7701003", "service_requested", None, id="service not recorded"),
         pytest.param("eDisposition_27", "4227005", "patient_contact", "false", id="cancelled"),
@@ -131,18 +147,28 @@ def test_a_report_becomes_one_person_and_one_response(tmp_path):
         pytest.param("eDisposition_30", "4230007", "transported", "true", id="another unit, our medic"),
         pytest.param("eDisposition_30", "4230009", "transported", "false", id="refused transport"),
         pytest.param("eDisposition_30", "4230011", "transported", "false", id="non-patient transport"),
-        pytest.param("eDisposition_21", "4221023", "destination_type", "freestanding_ed", id="freestanding ED"),
+        pytest.param(
+            "eDisposition_21", "4221023", "destination_type", "freestanding_ed", id="freestanding ED"
+        ),
         pytest.param("eDisposition_21", "4221019", "destination_type", "jail", id="jail"),
-        pytest.param("eDisposition_21", "4221031", "destination_type", "mental_health_facility", id="mental health"),
+        pytest.param(
+            "eDisposition_21", "4221031", "destination_type", "mental_health_facility", id="mental health"
+        ),
         pytest.param("eDisposition_21", "4221037", "destination_type", "other", id="physical rehabilitation"),
         pytest.param("eDisposition_21", "Not Applicable", "destination_type", None, id="NOT value in words"),
-        pytest.param("eDisposition_31", "4231001|4231007", "released_to_law_enforcement", "true", id="to the police"),
-        pytest.param("eDisposition_31", "4231001", "released_to_law_enforcement", "false", id="against advice"),
+        pytest.param(
+            "eDisposition_31", "4231001|4231007", "released_to_law_enforcement", "true", id="to the police"
+        ),
+        pytest.param(
+            "eDisposition_31", "4231001", "released_to_law_enforcement", "false", id="against advice"
+        ),
         pytest.param("eTimes_03", "", "started_at", "2024-03-02T09:58:00", id="no dispatch time: the call's"),
-        pytest.param("eTimes_12", "7701003", "ended_at", "2024-03-02T11:00:00", id="no handover: back in service"),
+        pytest.param(
+            "eTimes_12", "7701003", "ended_at", "2024-03-02T11:00:00", id="no handover: back in service"
+        ),
         pytest.param("ePatient_01", "P9", "client_id", "P9", id="a patient id, if there is one"),
     ],
-)  # fmt: skip
+)
 def test_what_an_element_becomes(tmp_path, element, written, column, becomes):
     assert encounter(tmp_path, **{element: written})[column] == becomes
 
@@ -175,17 +201,29 @@ def test_what_a_person_becomes(tmp_path, elements, column, becomes):
     ("elements", "codes"),
     [
         pytest.param({"eSituation_12": "F20.9|r45.851"}, "K70.30;F20.9;R45.851", id="secondary impressions"),
-        pytest.param({"eSituation_11": "Alcohol dependence, uncomplicated (F10.20)"}, "F10.20", id="label and code"),
+        pytest.param(
+            {"eSituation_11": "Alcohol dependence, uncomplicated (F10.20)"}, "F10.20", id="label and code"
+        ),
         pytest.param({"eSituation_11": "F1020,F209"}, "F1020;F209", id="without dots"),
         pytest.param({"eMedications_03": "7242"}, "K70.30", id="naloxone alone is not an overdose"),
         pytest.param(
             {"eDispatch_01": "2301053"}, "K70.30", id="an overdose call: the crew's impression outranks it"
         ),
-        pytest.param({"eDispatch_01": "2301053", "eMedications_03": "313002, 7242"}, "K70.30;T50.904A", id="and naloxone"),
-        pytest.param({"eDispatch_01": "2301053", "eSituation_11": "7701003"}, "T50.904A", id="and no impression"),
+        pytest.param(
+            {"eDispatch_01": "2301053", "eMedications_03": "313002, 7242"},
+            "K70.30;T50.904A",
+            id="and naloxone",
+        ),
+        pytest.param(
+            {"eDispatch_01": "2301053", "eSituation_11": "7701003"}, "T50.904A", id="and no impression"
+        ),
         pytest.param({"eProtocols_01": "9914075;9914219"}, "K70.30;T40.604A", id="opioid protocol"),
         pytest.param({"eProtocols_01": "9914225"}, "K70.30;T43.604A", id="stimulant protocol"),
-        pytest.param({"eProtocols_01": "9914219", "eSituation_11": "T40.1X1A"}, "T40.1X1A", id="the crew said it better"),
+        pytest.param(
+            {"eProtocols_01": "9914219", "eSituation_11": "T40.1X1A"},
+            "T40.1X1A",
+            id="the crew said it better",
+        ),
         pytest.param({"eDispatch_01": "2301059"}, "K70.30;R46.89", id="psychiatric call"),
         pytest.param({"eSituation_08": "2808001"}, "K70.30;R46.89", id="psychiatric organ system"),
         pytest.param({"eProtocols_01": "9914053"}, "K70.30;R46.89", id="behavioral protocol"),
@@ -193,10 +231,12 @@ def test_what_a_person_becomes(tmp_path, elements, column, becomes):
         pytest.param({"ePatient_22": "2522001"}, "K70.30;Z59.00", id="homeless"),
         pytest.param({"ePatient_22": "2522001", "eSituation_11": "Z59.02"}, "Z59.02", id="homeless already"),
         pytest.param(
-            {"eDispatch_01": "2301053", "eSituation_11": "", "eDisposition_27": "4227009"}, None, id="nobody was met"
+            {"eDispatch_01": "2301053", "eSituation_11": "", "eDisposition_27": "4227009"},
+            None,
+            id="nobody was met",
         ),
     ],
-)  # fmt: skip
+)
 def test_which_codes_a_report_raises(tmp_path, elements, codes):
     assert encounter(tmp_path, **elements)["impression_codes"] == codes
 
@@ -211,10 +251,8 @@ def test_two_units_on_one_incident_are_one_response(tmp_path):
             {"eRecord.01": "next year's number", "eTimes.03": "2024-03-09T09:59:00-08:00", "eTimes.12": ""},
         )
     )
-    assert [row["encounter_id"] for row in rows(extract.encounters)] == [
-        "ambulance",
-        "another patient",
-    ] + (["next year's number"])
+    kept = ["ambulance", "another patient", "next year's number"]
+    assert [row["encounter_id"] for row in rows(extract.encounters)] == kept
     assert {row["client_id"] for row in rows(extract.people)} == {
         "ambulance",
         "another patient",
@@ -355,7 +393,7 @@ _PIECES = st.sampled_from(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.integers(0, 1500), st.integers(0, 40), _PIECES), min_size=1, max_size=4))
 def test_a_damaged_export_is_a_sentence_or_a_delivery(tmp_path, changes):
     folder = write_reports(tmp_path / "in", *_WRITTEN)
