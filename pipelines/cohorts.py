@@ -604,22 +604,27 @@ from cohort_event
 where {_flag_condition(criterion.flags)}"""
 
 
+# One row per start, so that its order is total: rows that tie may come in another order in each window.
 _MERGED = """select subject, min(true_after) as true_after, max(true_until) as true_until
 from (
     select
         *,
         count(*) filter (where reached is null or true_after > reached) over (
-            partition by subject order by true_after, true_until
+            partition by subject order by true_after
             rows between unbounded preceding and current row
         ) as spell_number
     from (
         select
             *,
             max(true_until) over (
-                partition by subject order by true_after, true_until
+                partition by subject order by true_after
                 rows between unbounded preceding and 1 preceding
             ) as reached
-        from {spells}
+        from (
+            select subject, true_after, max(true_until) as true_until
+            from {spells}
+            group by subject, true_after
+        )
     )
 )
 group by subject, spell_number"""

@@ -9,6 +9,12 @@
 --
 -- Grain: one row per month.
 -- Inputs: cohort_membership, encounter, run_parameter
+-- Columns:
+--   month: Month, YYYY-MM.
+--   bookings: Their bookings.
+--   persons_booked: How many of them were booked.
+--   ed_visits: Their emergency department visits.
+--   persons_in_ed: How many of them made one.
 with episode as (
     select
         encounter.person_id,

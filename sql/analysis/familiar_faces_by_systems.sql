@@ -9,6 +9,15 @@
 --
 -- Grain: one row per system_count.
 -- Inputs: cohort_membership, utilization
+-- Columns:
+--   system_count: In how many systems they were.
+--   persons: Familiar faces.
+--   persons_strict_links: Who would be one if links were accepted from a probability of 0.99.
+--   persons_loose_links: Who would be one if links were accepted from a probability of 0.80.
+--   bookings_each: Bookings, on average.
+--   jail_days_each: Days in jail, on average.
+--   shelter_days_each: Days in shelters, on average.
+--   hospital_days_each: Days in hospital, on average.
 with used as (
     select
         person_id,

@@ -9,6 +9,13 @@
 --
 -- Grain: one row per systems.
 -- Inputs: utilization
+-- Columns:
+--   systems: The sources that met them, in alphabetical order.
+--   system_count: How many sources that is.
+--   persons: People in exactly these systems.
+--   jail_days: Days that all of them together spent in jail.
+--   shelter_days: The same in shelters.
+--   hospital_days: The same in hospital.
 with in_system as (
     select
         person_id,

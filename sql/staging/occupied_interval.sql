@@ -33,15 +33,27 @@ with stay as (
     where encounter.is_countable and encounter.is_stay
 ),
 
+-- One row per start, so that its order is total: rows that tie may come in another order in each window.
+longest as (
+    select
+        person_id,
+        source,
+        kind,
+        started_at,
+        max(ended_at) as ended_at,
+    from stay
+    group by person_id, source, kind, started_at
+),
+
 reached as (
     select
         *,
         max(ended_at) over (
             partition by person_id, source, kind
-            order by started_at, ended_at
+            order by started_at
             rows between unbounded preceding and 1 preceding
         ) as reached_before,
-    from stay
+    from longest
 ),
 
 numbered as (
@@ -49,7 +61,7 @@ numbered as (
         *,
         count(*) filter (where reached_before is null or started_at > reached_before) over (
             partition by person_id, source, kind
-            order by started_at, ended_at
+            order by started_at
             rows between unbounded preceding and current row
         ) as interval_number,
     from reached

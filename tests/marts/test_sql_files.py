@@ -120,6 +120,8 @@ def test_an_analysis_runs_on_a_release_and_says_what_it_reads(built, name):
     assert tables_read(text) <= marts | set(described_inputs())
     (grain,) = re.findall(r"^-- Grain: one row per (\w+)\.$", text, re.MULTILINE)
     query = text.strip()
+    promised = re.findall(r"^--   (\w+): .+$", text, re.MULTILINE)
+    assert [column for column, *_ in rows(connection, f"describe {query}")] == promised
     (count,), (distinct,) = (
         rows(connection, f"select count({what}) from ({query}\n)")[0] for what in ("*", f"distinct {grain}")
     )
