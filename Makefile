@@ -34,6 +34,7 @@ bench: $(VENV)/ready  ## Measurements, as ratios within one run.
 	$(BIN)/python -m benchmarks
 
 clean:  ## Remove the environment, the demo workspace and every cache.
+	test ! -d workspace || chmod -R u+w workspace  # releases are read-only
 	rm -rf $(VENV) workspace build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -18,7 +18,7 @@ with started as (
         *,
         -- An episode counts in every window that holds its last encounter; a distinct count costs far more.
         row_number() over (
-            partition by person_id, source, kind, episode_id order by started_at desc, encounter_id
+            partition by person_id, source, kind, episode_id order by started_at desc, encounter_id asc
         ) = 1 as is_last_of_episode,
     from (
         select

@@ -68,7 +68,7 @@ def test_a_month_made_with_another_key_is_refused_and_the_next_run_completes(cou
 
 def test_a_truncated_delivery_is_refused(county):
     before, month = current_id(county), county.months[2]
-    county.deliver(month)
+    county.deliver(month, sources=("hospital",))
     people = county.workspace.landing / "hospital" / month / "people.parquet"
     people.write_bytes(people.read_bytes()[:1000])
     refused = run(county)
@@ -103,7 +103,7 @@ def test_a_blocking_check_that_fails_accepts_and_releases_nothing(county, tmp_pa
 def test_after_an_agreement_expired_nothing_of_its_source_is_used(county):
     before = current_id(county)
     county.edit_county_file("expires_on = 2099-12-31", "expires_on = 2020-12-31")
-    county.deliver(county.months[2])
+    county.deliver(county.months[2], sources=("jail",))
     refused = run(county)
     assert refused.code == 5
     assert "expired on 2020-12-31" in refused.complaint
