@@ -54,8 +54,9 @@ def ingest(workspace: Workspace) -> None:
 def train(workspace: Workspace) -> None:
     """Train as the pipeline does and store the model; also report the least weight of pairs that it keeps."""
     from linkage.records import build_source_record
+    from linkage.scoring import LEAST_WEIGHT_KEPT
     from linkage.training import train as train_model
-    from pipelines.assets.linkage import LEAST_WEIGHT_KEPT, TRAINING_SEED
+    from pipelines.assets.linkage import TRAINING_SEED
     from pipelines.models import keep_model
 
     watch = Stopwatch()

@@ -40,6 +40,10 @@ WITHIN_COMPONENT = "within_component"
 """Stands for the blocking rule of pairs that no rule brought, weighed because both are in one component."""
 
 
+LEAST_WEIGHT_KEPT = -4.0
+"""Pairs lighter than this (odds of 1 to 16) are neither linked nor worth a steward's time."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ScoringReport:
     """What scoring did: records compared, pairs brought by blocking, pairs kept, and each blocking rule's

@@ -10,7 +10,7 @@ from linkage.decisions import effective_decisions
 from linkage.errors import CheckFailedError
 from linkage.records import build_source_record
 from linkage.registry import update_registry
-from linkage.scoring import score
+from linkage.scoring import LEAST_WEIGHT_KEPT, score
 from linkage.source import declared_sources
 from linkage.training import Model, train
 from pipelines.assets.deliveries import delivery_assets
@@ -21,9 +21,6 @@ from pipelines.workspace import Workspace
 
 TRAINING_SEED = 20_240_101
 """Fixed, so that training twice on the same source records gives the same model."""
-
-LEAST_WEIGHT_KEPT = -4.0
-"""Pairs lighter than this (odds of 1 to 16) are neither linked nor worth a steward's time."""
 
 _GROUP = "linkage"
 

@@ -9,12 +9,10 @@ import pytest
 
 from linkage.clustering import ClusteringReport, cluster
 from linkage.records import build_source_record
-from linkage.scoring import ScoringReport, score
+from linkage.scoring import LEAST_WEIGHT_KEPT, ScoringReport, score
 from linkage.source import declared_sources
 from linkage.training import Model, train
 from tests.linkage.invented import invented_county, load, truth
-
-LEAST_WEIGHT_KEPT = -4.0
 
 
 @dataclass(frozen=True, kw_only=True)

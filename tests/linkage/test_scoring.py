@@ -8,10 +8,9 @@ from linkage.blocking import build_compared_record, find_candidate_pairs, workbe
 from linkage.errors import UsageError
 from linkage.model import adjustments, blocking_rules, comparisons
 from linkage.records import build_source_record
-from linkage.scoring import score, scored_pairs_sql
+from linkage.scoring import LEAST_WEIGHT_KEPT, score, scored_pairs_sql
 from linkage.source import declared_sources
 from linkage.training import splink_linker
-from tests.linkage.conftest import LEAST_WEIGHT_KEPT
 from tests.linkage.invented import Delivered, Identity, load
 
 SOURCES = list(declared_sources().values())
