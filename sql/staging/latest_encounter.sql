@@ -44,7 +44,7 @@
 --   disposition: Hospital: how the visit ended.
 --   admit_origin: Hospital: where the patient came from.
 with latest_version as (
-    select *
+    select *,
     from delivered_encounter
     qualify row_number() over (partition by source, encounter_id order by month desc, row_number desc) = 1
 )
