@@ -26,7 +26,7 @@ from linkage.clustering import ClusteringReport, cluster
 from linkage.errors import UsageError
 from linkage.model import TOKEN_LIST_COLUMNS, BlockingRule, blocking_rules, comparisons, rarity_columns
 from linkage.progress import step
-from linkage.scoring import LEAST_WEIGHT_KEPT, scored_pairs_sql
+from linkage.scoring import LEAST_WEIGHT_KEPT, levels_sql, scored_pairs_sql
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -130,14 +130,19 @@ def link_on_spark(
         largest_block=largest_block,
     )
     with duckdb.connect() as con:
-        _take(con, "source_record", spark.read.parquet(records).select("source_record_id", "source", "client_id"))
+        _take(
+            con,
+            "source_record",
+            spark.read.parquet(records).select("source_record_id", "source", "client_id"),
+        )
         pairs = spark.read.parquet(f"{out}/scored_pair")
         seen = ["source_record_id_l", "source_record_id_r", "match_weight", *_level_columns()]
         _take(con, "scored_pair", pairs.select(*seen))
 
         def weigh(con: duckdb.DuckDBPyConnection, model: "Model") -> None:
-            unweighed = con.execute("select * from unweighed_pair").to_arrow_table()
-            spark.createDataFrame(unweighed).createOrReplaceTempView("unweighed_pair")
+            spark.createDataFrame(con.table("unweighed_pair").to_arrow_table()).createOrReplaceTempView(
+                "unweighed_pair"
+            )
             spark.sql(
                 f"""
                 select source_record_id_l as record_number_l, source_record_id_r as record_number_r,
@@ -160,8 +165,7 @@ def link_on_spark(
             weigh=weigh,
         )
         for table in ("cluster", "rejected_union"):
-            made = con.execute(f"select * from {table}").to_arrow_table()
-            _write(spark.createDataFrame(made), f"{out}/{table}")
+            _write(spark.createDataFrame(con.table(table).to_arrow_table()), f"{out}/{table}")
     spark.catalog.dropTempView("compared_record")
     spark.catalog.clearCache()
     return scoring, clustering
@@ -187,7 +191,10 @@ def score_on_spark(
         raise UsageError(f"{records} has fewer than two source records: there is nothing to link.")
     with step("blocking"):
         dropped = _find_candidate_pairs(spark, largest_block)
-        new = {row["rule"]: int(row["count"]) for row in spark.table("candidate_pair").groupBy("rule").count().collect()}
+        new = {
+            row["rule"]: int(row["count"])
+            for row in spark.table("candidate_pair").groupBy("rule").count().collect()
+        }
     with step("weighing pairs"):
         _write(_weighed(spark, model, lower_weight=lower_weight), out)
     spark.table("candidate_pair").unpersist()
@@ -231,19 +238,17 @@ def _rate(spark: "SparkSession", column: str) -> None:
     """The view `<column>_share`: a token's share among clients, or among identities where client ids do not
     last.
     """
-    counted = spark.sql(
+    spark.sql(
         f"""
-        select {column}, count(*) as clients
-        from (select distinct {spark_sql(counted_once_sql())} as counted_once, {column} from unrated_record
-            where {column} is not null)
-        group by {column}
+        with counted_token as (
+            select {column}, count(*) as clients
+            from (select distinct {spark_sql(counted_once_sql())} as counted_once, {column} from unrated_record
+                where {column} is not null)
+            group by {column}
+        )
+        select {column}, clients / (select sum(clients) from counted_token) as tf_{column} from counted_token
         """
-    ).persist()
-    counted.createOrReplaceTempView("counted_token")
-    total = spark.sql("select sum(clients) as clients from counted_token").collect()[0]["clients"] or 1
-    spark.sql(f"select {column}, clients / {total}L as tf_{column} from counted_token").createOrReplaceTempView(
-        f"{column}_share"
-    )
+    ).createOrReplaceTempView(f"{column}_share")
 
 
 def _find_candidate_pairs(spark: "SparkSession", largest_block: int) -> dict[int, tuple[int, int]]:
@@ -251,10 +256,13 @@ def _find_candidate_pairs(spark: "SparkSession", largest_block: int) -> dict[int
     rule. Returns, by rule, the blocks dropped for their size and the pairs lost with them.
     """
     most_pairs = largest_block * (largest_block - 1) // 2
-    blocked = " union all ".join(
-        _blocked_sql(position, rule) for position, rule in enumerate(blocking_rules().values())
-    )
-    spark.sql(blocked).persist().createOrReplaceTempView("blocked_record")
+    blocks = ", ".join(_blocks_sql(position, rule) for position, rule in enumerate(blocking_rules().values()))
+    spark.sql(
+        f"""
+        select record_number, client_number, inline(array_compact(flatten(array_compact(array({blocks})))))
+        from compared_record
+        """
+    ).persist().createOrReplaceTempView("blocked_record")
     spark.sql(
         """
         select rule, block, lacking * (lacking - 1) div 2 + lacking * (records - lacking) as pairs
@@ -291,26 +299,31 @@ def _find_candidate_pairs(spark: "SparkSession", largest_block: int) -> dict[int
     return {row["rule"]: (int(row["blocks"]), int(row["pairs"])) for row in dropped}
 
 
-def _blocked_sql(position: int, rule: BlockingRule) -> str:
-    """Spark SQL: the records that a rule can pair, each with its block, and whether it lacks what one side
-    must lack.
+def _blocks_sql(position: int, rule: BlockingRule) -> str:
+    """Spark SQL: a record's blocks under one rule, an array: rule, block, and whether the record lacks what
+    one side must lack. A rule on a token list gives a block for each token of it.
     """
-    exploded = [column for column in rule.columns if column in TOKEN_LIST_COLUMNS]
-    columns = [f"explode({column}) as {column}" if column in exploded else column for column in rule.columns]
+    lists = [column for column in rule.columns if column in TOKEN_LIST_COLUMNS]
+    parts = ["token" if column in lists else column for column in rule.columns]
+    complete = " and ".join(f"{part} is not null" for part in parts)
     lacking = f"{rule.one_lacks} is null" if rule.one_lacks else "true"
-    complete = " and ".join(f"{column} is not null" for column in rule.columns)
-    return f"""
-        select {"distinct" if exploded else ""} cast({position} as smallint) as rule,
-            xxhash64({", ".join(rule.columns)}) as block, record_number, client_number, lacking
-        from (select record_number, client_number, {lacking} as lacking, {", ".join(columns)} from compared_record)
-        where {complete}
+    block = f"""
+        if({complete}, named_struct('rule', cast({position} as smallint), 'block', xxhash64({", ".join(parts)}),
+            'lacking', {lacking}), null)
     """
+    return f"transform(array_distinct({lists[0]}), token -> {block})" if lists else f"array({block})"
 
 
 def _weighed(spark: "SparkSession", model: "Model", *, lower_weight: float) -> "DataFrame":
-    """The rows of `scored_pair` for the pairs of the view `candidate_pair`."""
+    """The rows of `scored_pair` for the pairs of the view `candidate_pair`.
+
+    The levels are cached on the way. Otherwise Spark writes each level's condition out again wherever its
+    number is used, which makes more code than a Java method may have.
+    """
+    levels = levels_sql()
+    spark.sql(spark_sql(levels)).persist().createOrReplaceTempView("pair_level")
     statement = scored_pairs_sql(model.parameters, model.calibration, lower_weight=lower_weight)
-    return spark.sql(spark_sql(statement))
+    return spark.sql(spark_sql(statement.replace(f"({levels})", "pair_level")))
 
 
 def _level_columns() -> list[str]:
