@@ -14,6 +14,8 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from linkage.training import Model
 
 _NO_RULE = 255
+_RECORD_FILE_BYTES = 128 * 2**20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,13 +94,14 @@ def spark_sql(statement: str) -> str:
 
 def _in_spark(node: exp.Expr) -> exp.Expr:
     if isinstance(node, exp.Anonymous) and node.name.lower() == "hash":
-        return exp.func("xxhash64", *node.expressions)  # Spark's hash has 32 bits: too few for a block
+        # Spark's own hash has 32 bits: too few to name a block by.
+        return exp.Anonymous(this="xxhash64", expressions=node.expressions)
     if isinstance(node, exp.ArrayOverlaps):
-        return exp.func("arrays_overlap", node.this, node.expression)
+        return exp.Anonymous(this="arrays_overlap", expressions=[node.this, node.expression])
     if isinstance(node, exp.Length):
-        return exp.func("array_size", node.this)
+        return exp.Anonymous(this="array_size", expressions=[node.this])
     if isinstance(node, exp.Bracket):
-        return exp.func("get", node.this, *node.expressions)
+        return exp.Anonymous(this="get", expressions=[node.this, *node.expressions])
     return node
 
 
@@ -207,6 +211,32 @@ def score_on_spark(
         dropped_blocks={name: dropped.get(position, (0, 0))[0] for position, name in enumerate(names)},
         dropped_pairs={name: dropped.get(position, (0, 0))[1] for position, name in enumerate(names)},
     )
+
+
+def score_through_spark(
+    con: duckdb.DuckDBPyConnection,
+    model: "Model",
+    *,
+    folder: Path,
+    lower_weight: float = LEAST_WEIGHT_KEPT,
+    largest_block: int = LARGEST_BLOCK,
+) -> SparkScoring:
+    """Create or replace the table `scored_pair` of a warehouse, its pairs weighed on Spark.
+
+    Source records go and pairs come back as Parquet files in `folder`, which every worker must see under the
+    same path; they are removed at the end, whatever happens. Spark's own configuration says where it runs.
+    """
+    model.refuse_half_trained()
+    with spark_session() as spark, TemporaryDirectory(dir=folder, prefix=".spark-") as exchange:
+        records, out = f"{exchange}/source_record", f"{exchange}/scored_pair"
+        con.table("source_record").write_parquet(records, file_size_bytes=_RECORD_FILE_BYTES)
+        scoring = score_on_spark(
+            spark, model, records=records, out=out, lower_weight=lower_weight, largest_block=largest_block
+        )
+        con.execute(
+            "create or replace table scored_pair as select * from read_parquet(?)", [f"{out}/*.parquet"]
+        ).fetchall()
+    return scoring
 
 
 def _build_compared_record(spark: "SparkSession", records: str) -> int:
