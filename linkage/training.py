@@ -268,7 +268,9 @@ def _estimate_prior(con: DuckDBPyConnection, records: int) -> tuple[float, dict[
     """The share of all pairs that are one person, by capture and recapture (Lincoln and Petersen).
 
     What part of the pairs with one Social Security number also have one name and birth date is the recall
-    of names and birth date; the pairs that these catch, divided by it, is the number of true pairs.
+    of names and birth date; the pairs that these catch, divided by it, is the number of true pairs. Where too
+    few pairs have both, the run says that it cannot tell and what it assumes, and the report has `estimated`
+    False.
     """
     ssn_pairs, name_pairs, both = con.execute(
         """
@@ -282,7 +284,8 @@ def _estimate_prior(con: DuckDBPyConnection, records: int) -> tuple[float, dict[
             "there is nothing to learn from. Check that the deliveries are of the same months and encoded under "
             "one key."
         )
-    if both >= _LEAST_BOTH_NETS:
+    estimated = both >= _LEAST_BOTH_NETS
+    if estimated:
         recall = both / ssn_pairs
         because = "the share of pairs with one Social Security number that also have one name and birth date"
     else:
@@ -292,9 +295,14 @@ def _estimate_prior(con: DuckDBPyConnection, records: int) -> tuple[float, dict[
             f"fewer than {_LEAST_BOTH_NETS}"
         )
     found = max(name_pairs / recall, ssn_pairs)
+    if found > name_pairs / recall:
+        because += "; more pairs have one Social Security number than that gives, so they are what is counted"
+    if not estimated:
+        say(f"how many pairs are one person cannot be estimated; recall is {because}")
     prior = min(found / (records * (records - 1) / 2), 0.5)
     return prior, {
         "probability": prior,
+        "estimated": estimated,
         "pairs_with_one_ssn": ssn_pairs,
         "pairs_with_one_name_and_birth_date": name_pairs,
         "pairs_with_both": both,

@@ -288,6 +288,34 @@ def evaluate(workspace: Path, truth: Path) -> None:
     click.echo(evaluate_workspace(Workspace(workspace), truth))
 
 
+@cli.command(
+    "link-on-spark",
+    epilog=_example(
+        "familiar-faces link-on-spark --records hdfs:///county/source_record --model models/v1-2bdad006.json "
+        "--out hdfs:///county/linked --master yarn"
+    ),
+)
+@click.option("--records", required=True, help="The table source_record as Parquet, where Spark can read it.")
+@click.option(
+    "--model", "model_file", type=_EXISTING_FILE, required=True, help="A model file of the workspace."
+)
+@click.option("--out", required=True, help="Where Spark writes scored_pair, cluster and rejected_union.")
+@click.option("--master", help="Spark's master (default: what Spark's own configuration says).")
+def link_on_spark(records: str, model_file: Path, out: str, master: str | None) -> None:
+    """Weigh and cluster source records on a Spark cluster, for more of them than one machine holds."""
+    from linkage.spark import link_on_spark as link
+    from linkage.spark import spark_session
+    from linkage.training import Model
+
+    model = Model.load(model_file)
+    with spark_session(master) as spark:
+        scoring, clustering = link(spark, model, records=records, out=out)
+    click.echo(
+        f"{out}: {scoring.records:,} source records, {scoring.scored_pairs + clustering.weighed_pairs:,} scored pairs, "
+        f"{clustering.clients:,} clients in {clustering.clusters:,} clusters (model {model.version})"
+    )
+
+
 @cli.group(
     invoke_without_command=True,
     epilog=_example(
