@@ -206,12 +206,12 @@ class PeopleNormaliser:
         if written.name in self._plain_readings:
             plain = self._plain_readings[written.name](texts)
             texts = texts.filter(~texts.is_in(plain.get_column("written").implode()))
-            tables.append(
-                plain.rename(
-                    dict(zip(plain.columns, (_WRITTEN, *gives), strict=False))
-                )
-            )
-        made = zip(*map(self._readings[written.name], texts.to_list()), strict=True) if len(texts) else [[]] * len(gives)
+            tables.append(plain.rename(dict(zip(plain.columns, (_WRITTEN, *gives), strict=False))))
+        made = (
+            zip(*map(self._readings[written.name], texts.to_list()), strict=True)
+            if len(texts)
+            else [[]] * len(gives)
+        )
         tables.append(
             pl.DataFrame(
                 [texts]
