@@ -118,7 +118,7 @@ class NativeFormat:
 def format_names() -> tuple[str, ...]:
     """The names of the native formats, found without importing them."""
     return tuple(
-        sorted(module.name.replace("_", "-") for module in pkgutil.iter_modules(__path__) if not module.ispkg)
+        sorted(module.name.replace("_", "-") for module in pkgutil.iter_modules(__path__) if module.ispkg)
     )
 
 

@@ -5,73 +5,30 @@ which, how it writes dates, and what its codes mean; docs/formats/jail-csv.md ha
 have several rows (one per location): it is one encounter.
 """
 
-import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
-from linkage.encoding.columns import RACES_AND_ETHNICITIES, RAW_PEOPLE_COLUMNS, SEXES, raw_encounter_columns
+from linkage.encoding.columns import RAW_PEOPLE_COLUMNS, raw_encounter_columns
 from linkage.encoding.formats import NativeFormat, TemplateExtract, TemplateTable, within_window
+from linkage.encoding.formats.jail_csv.mapping import (
+    CODES,
+    HISTORY,
+    JAIL,
+    MAY_NAME,
+    REFERRAL,
+    SCREEN,
+    SYMPTOMS,
+    JailMapping,
+    read_jail_mapping,
+)
+from linkage.encoding.formats.text_tables import ExportFiles, TextTable
 from linkage.encoding.receipt import LEFT_EMPTY, LEFT_OUT, RowProblems
-from linkage.encoding.text_tables import ExportFiles, TextTable
 from linkage.errors import UsageError
-from linkage.source import declared_sources
 
-_JAIL = declared_sources()["jail"]
-_CODES = {column.name: column.codes for column in _JAIL.columns if column.type == "code"} | {
-    "sex": SEXES,
-    "race": RACES_AND_ETHNICITIES,
-    "ethnicity": RACES_AND_ETHNICITIES,
-}
-"""What a mapping's codes may mean, by column; an empty text means: known, and nothing to say."""
-
-_IDENTITY = (
-    "first_name", "middle_name", "last_name", "name_suffix", "full_name", "birth_date", "sex", "race", "ethnicity",
-    "ssn", "zip",
-)  # fmt: skip
-_SYMPTOMS = tuple(f"bjmhs_{item}" for item in range(1, 7))
-_HISTORY = ("bjmhs_7", "bjmhs_8")
-_REFERRAL = "bjmhs_referral"
-_SCREEN = (*_SYMPTOMS, *_HISTORY, _REFERRAL)
 _SYMPTOMS_FOR_POSITIVE = 2
 """Section 1 of the Brief Jail Mental Health Screen (Policy Research Associates; NIJ 2007)."""
-
-_MAY_NAME = {
-    "bookings": (
-        "booking_id", "client_id", "started_at", "ended_at", *_IDENTITY, *(column.name for column in _JAIL.columns),
-        *_SCREEN,
-    ),
-    "aliases": ("client_id", *_IDENTITY),
-    "charges": ("booking_id", "charge_class"),
-}  # fmt: skip
-_MUST_NAME = {
-    "bookings": ("booking_id", "client_id", "started_at", "ended_at"),
-    "aliases": ("client_id",),
-    "charges": ("booking_id", "charge_class"),
-}
-_ENCODINGS = {"utf-8": "utf-8", "windows-1252": "cp1252", "latin-1": "latin-1"}
-_DELIMITERS = (",", ";", "\t", "|")
-_TABLES = ("bookings", "aliases", "charges")
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Mapping:
-    """A checked mapping file: per table its file name and {template column: their column}."""
-
-    path: Path
-    files: dict[str, str]
-    columns: dict[str, dict[str, str]]
-    codes: dict[str, dict[str, str]]
-    timestamp_formats: tuple[str, ...]
-    date_formats: tuple[str, ...]
-    yes: tuple[str, ...]
-    no: tuple[str, ...]
-    encoding: str
-    delimiter: str
 
 
 def _read(folder: Path, *, covers_from: date, covers_to: date, mapping: Path | None) -> TemplateExtract:
@@ -80,137 +37,13 @@ def _read(folder: Path, *, covers_from: date, covers_to: date, mapping: Path | N
             "Jail CSV needs a mapping file (--mapping), which says what the columns and codes of your export mean; "
             "docs/formats/jail-csv.md has one to start from."
         )
-    return _Reader(_read_mapping(mapping), ExportFiles(place=folder)).read(covers_from, covers_to)
-
-
-def _read_mapping(path: Path) -> _Mapping:
-    """The mapping in `path`; raises UsageError, naming the entry, for anything that has no meaning."""
-    try:
-        declared: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeError, tomllib.TOMLDecodeError, RecursionError):
-        raise UsageError(f"{path} cannot be read; a mapping file is TOML in UTF-8.") from None
-    _refuse_unknown(path, "", declared, (*_TABLES, "codes", "dates", "answers", "encoding", "delimiter"))
-    files, columns = {}, {}
-    for table in _TABLES:
-        if table not in declared:
-            continue
-        section = _section(path, declared, table)
-        _refuse_unknown(path, f"{table}.", section, ("file", "columns"))
-        files[table] = _text(path, section, table, "file")
-        named = _section(path, section, "columns", f"{table}.columns")
-        _refuse_unknown(path, f"{table}.columns.", named, _MAY_NAME[table])
-        for column in _MUST_NAME[table]:
-            if column not in named:
-                raise UsageError(
-                    f"{path}: [{table}.columns] lacks {column}; say which of your columns it is."
-                )
-        columns[table] = {column: _text(path, named, f"{table}.columns", column) for column in named}
-    if "bookings" not in files:
-        raise UsageError(f"{path}: there is no [bookings]; it is the one table that must be there.")
-    dates = _section(path, declared, "dates", optional=True)
-    _refuse_unknown(path, "dates.", dates, ("timestamp", "date"))
-    answers = _section(path, declared, "answers", optional=True)
-    _refuse_unknown(path, "answers.", answers, ("yes", "no"))
-    encoding, delimiter = declared.get("encoding", "utf-8"), declared.get("delimiter", ",")
-    if encoding not in _ENCODINGS or delimiter not in _DELIMITERS:
-        raise UsageError(
-            f"{path}: encoding must be one of {', '.join(_ENCODINGS)}, and delimiter a comma, semicolon, tab or bar."
-        )
-    return _Mapping(
-        path=path,
-        files=files,
-        columns=columns,
-        codes=_read_codes(path, _section(path, declared, "codes", optional=True)),
-        timestamp_formats=_formats(path, dates, "timestamp", "%Y-%m-%dT%H:%M:%S", is_date=False),
-        date_formats=_formats(path, dates, "date", "%Y-%m-%d", is_date=True),
-        yes=tuple(
-            each.lower() for each in _texts(path, answers, "answers", "yes", ("yes", "y", "true", "1"))
-        ),
-        no=tuple(each.lower() for each in _texts(path, answers, "answers", "no", ("no", "n", "false", "0"))),
-        encoding=_ENCODINGS[encoding],
-        delimiter=delimiter,
-    )
-
-
-def _read_codes(path: Path, declared: Mapping[str, Any]) -> dict[str, dict[str, str]]:
-    _refuse_unknown(path, "codes.", declared, tuple(_CODES))
-    codes: dict[str, dict[str, str]] = {}
-    for column in declared:
-        table = _section(path, declared, column, f"codes.{column}")
-        codes[column] = {}
-        for number, (theirs, ours) in enumerate(table.items(), start=1):
-            if ours not in ("", *_CODES[column]):
-                raise UsageError(
-                    f"{path}: entry {number} of [codes.{column}] means none of {', '.join(_CODES[column])}, nor "
-                    "is it empty."
-                )
-            codes[column][theirs.strip().lower()] = ours
-    return codes
-
-
-def _refuse_unknown(path: Path, prefix: str, section: Mapping[str, Any], known: tuple[str, ...]) -> None:
-    if any(key not in known for key in section):
-        where = f"[{prefix.rstrip('.')}]" if prefix else "the top level"
-        raise UsageError(f"{path}: {where} has an entry without a meaning; there may be {', '.join(known)}.")
-
-
-def _section(
-    path: Path, declared: Mapping[str, Any], key: str, name: str = "", *, optional: bool = False
-) -> Mapping[str, Any]:
-    section = declared.get(key, {} if optional else None)
-    if not isinstance(section, dict):
-        raise UsageError(f"{path}: [{name or key}] must be there, as a table.")
-    return section
-
-
-def _text(path: Path, section: Mapping[str, Any], name: str, key: str) -> str:
-    text = section.get(key)
-    if not isinstance(text, str) or not text.strip():
-        raise UsageError(f"{path}: [{name}] must say {key}, as a text.")
-    return text.strip()
-
-
-def _texts(
-    path: Path, section: Mapping[str, Any], name: str, key: str, default: tuple[str, ...]
-) -> tuple[str, ...]:
-    """One text or several; the default where there is none."""
-    said = section.get(key, list(default))
-    texts = [said] if isinstance(said, str) else said
-    if not isinstance(texts, list) or not texts or not all(isinstance(text, str) and text for text in texts):
-        raise UsageError(f"{path}: [{name}] must say {key} as one or more texts.")
-    return tuple(texts)
-
-
-def _reads_back(each: str, *, is_date: bool) -> bool:
-    """Whether a moment written in the format is read as the same moment."""
-    moment = pl.Series([datetime(2023, 11, 22, 13)])  # noqa: DTZ001 (local, as everything in an extract)
-    try:
-        written = moment.dt.strftime(each)
-        if is_date:
-            return bool((written.str.to_date(each, strict=False) == moment.dt.date()).all(ignore_nulls=False))
-        read = written.str.to_datetime(each, strict=False, time_unit="us")
-        return bool((read == moment).all(ignore_nulls=False))
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
-        return False
-
-
-def _formats(
-    path: Path, dates: Mapping[str, Any], key: str, default: str, *, is_date: bool
-) -> tuple[str, ...]:
-    formats = _texts(path, dates, "dates", key, (default,))
-    for each in formats:
-        if not _reads_back(each, is_date=is_date):
-            raise UsageError(
-                f"{path}: [dates] {key} has a format that cannot be used; write it with %Y %m %d %H %M %S "
-                "(or %I and %p)."
-            )
-    return formats
+    return _Reader(read_jail_mapping(mapping), ExportFiles(place=folder)).read(covers_from, covers_to)
 
 
 class _Reader:
     """Reads the tables that a mapping names and keeps what was noticed on the way."""
 
-    def __init__(self, mapping: _Mapping, files: ExportFiles) -> None:
+    def __init__(self, mapping: JailMapping, files: ExportFiles) -> None:
         self.mapping = mapping
         self.files = files
         self.problems = RowProblems()
@@ -270,7 +103,7 @@ class _Reader:
             rows=table.rows.select(
                 *(
                     (pl.col(columns[column]) if column in columns else pl.lit(None, pl.String)).alias(column)
-                    for column in _MAY_NAME[name]
+                    for column in MAY_NAME[name]
                 ),
                 "row_number",
             ),
@@ -327,7 +160,7 @@ class _Reader:
             pl.col("booking_id").alias("encounter_id"),
             "client_id",
             pl.lit("booking").alias("kind"),
-            *raw_encounter_columns(_JAIL)[3:],
+            *raw_encounter_columns(JAIL)[3:],
             "row_number",
         )
 
@@ -444,16 +277,16 @@ class _Reader:
     def _screen(self) -> pl.Expr:
         """The result of the eight items, the published rule: positive with two symptoms, or one of the history
         items, or an officer's referral. Null when the answers that are missing could have made it positive."""
-        answers = {column: self._answer(column) for column in _SCREEN}
+        answers = {column: self._answer(column) for column in SCREEN}
         yes = {column: (each == "true").fill_null(value=False) for column, each in answers.items()}
         unsaid = {column: each.is_null() for column, each in answers.items()}
-        symptoms = pl.sum_horizontal(yes[column].cast(pl.Int32) for column in _SYMPTOMS)
-        at_most = symptoms + pl.sum_horizontal(unsaid[column].cast(pl.Int32) for column in _SYMPTOMS)
+        symptoms = pl.sum_horizontal(yes[column].cast(pl.Int32) for column in SYMPTOMS)
+        at_most = symptoms + pl.sum_horizontal(unsaid[column].cast(pl.Int32) for column in SYMPTOMS)
         positive = (symptoms >= _SYMPTOMS_FOR_POSITIVE) | pl.any_horizontal(
-            yes[column] for column in (*_HISTORY, _REFERRAL)
+            yes[column] for column in (*HISTORY, REFERRAL)
         )
         undecided = (at_most >= _SYMPTOMS_FOR_POSITIVE) | pl.any_horizontal(
-            unsaid[column] for column in _HISTORY
+            unsaid[column] for column in HISTORY
         )
         has_items = "bjmhs_1" in self.mapping.columns["bookings"]
         return (
@@ -468,7 +301,7 @@ class _Reader:
     def _coded(self, name: str, path: Path, rows: pl.DataFrame, column: str) -> pl.DataFrame:
         """`rows` with the column's codes as the template has them; those without a meaning are listed and left
         empty."""
-        meanings = self.mapping.codes.get(column, {code.lower(): code for code in _CODES[column]})
+        meanings = self.mapping.codes.get(column, {code.lower(): code for code in CODES[column]})
         written = pl.col(column)
         meant = written.str.to_lowercase().replace_strict(meanings, default=None, return_dtype=pl.String)
         unmapped = rows.filter(written.is_not_null() & meant.is_null())
@@ -486,6 +319,7 @@ _UNREADABLE = "unreadable"
 """Stands for a time that cannot be read, for the encoder to list: no time may pass for an open end."""
 
 _ISO = "%Y-%m-%dT%H:%M:%S"
+
 _NOT_NAMES = ("birth_date", "sex", "race_ethnicity", "ssn", "zip")
 
 
