@@ -1,9 +1,12 @@
 """Native formats: what an agency's vendor already exports, read as the raw template.
 
-A format is a module of this package; its name with hyphens is the format's name, and it has one `FORMAT`, a
-`NativeFormat`. A reader does no encoding and no cleaning of identity: it brings rows into the template's columns
-and says what it dropped on purpose, and `encode_extract` does the rest as it does for the template. Modules are
-imported when they are asked for.
+A format is a package inside this one; its name with hyphens is the format's name, and it has one `FORMAT`, a
+`NativeFormat`. The modules beside them are what several formats share. A reader does no encoding and no cleaning of
+identity: it brings rows into the template's columns and says what it dropped on purpose, and `encode_extract` does
+the rest as it does for the template. Formats are imported when they are asked for.
+
+Extracts may be larger than memory. A reader passes over its files some thousands of rows at a time and keeps what
+touches the window; docs/formats says of each how much that is.
 """
 
 import pkgutil
@@ -104,14 +107,24 @@ class ReadNative(Protocol):
         """
 
 
+class ReadClientIds(Protocol):
+    """How the client ids of a format are read, to find the clients of a return file."""
+
+    def __call__(self, folder: Path, *, mapping: Path | None) -> Iterator[pl.Series]:
+        """Every client id, as text, that a delivery made of the export at `folder` may have, whatever its
+        window; an id may come more than once. Raises UsageError as `ReadNative` does.
+        """
+
+
 @dataclass(frozen=True, kw_only=True)
 class NativeFormat:
-    """One native format: its name on the command line, the source it is of, what it is, and its reader."""
+    """One native format: its name on the command line, the source it is of, what it is, and its readers."""
 
     name: str
     source: str
     says: str
     read: ReadNative
+    client_ids: ReadClientIds
 
 
 @cache

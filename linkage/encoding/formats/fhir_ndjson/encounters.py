@@ -1,11 +1,13 @@
 """Encounters: their kinds, the stays that several of them are, how they ended, and their diagnoses."""
 
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 
 import polars as pl
 
 from linkage.encoding.columns import raw_encounter_columns
+from linkage.encoding.formats import within_window
 from linkage.encoding.formats.fhir_ndjson.codes import (
     ADMISSION_CLASSES,
     ADMIT_SOURCES,
@@ -77,7 +79,18 @@ class _BrokenError(Exception):
     """A resource cannot be used; the arguments are the element and the rule."""
 
 
-def encounter_batches(path: Path, reading: Reading) -> Iterator[pl.DataFrame]:
+def encounters_of_window(
+    path: Path, reading: Reading, covers_from: date, covers_to: date
+) -> Iterator[pl.DataFrame]:
+    """Rows of a file's encounters that touch the window. Visits that led to a stay which was not over before the
+    window are noted: how a visit of the window ended is told even when the stay began after it."""
+    for batch in _encounter_batches(path, reading):
+        stays = within_window(batch, covers_from, date.max).filter(pl.col("kind").is_in(_ADMISSIONS))
+        reading.led_to_admission.update(stays.get_column("part_of").drop_nulls())
+        yield within_window(batch, covers_from, covers_to, known_at_end=("disposition",))
+
+
+def _encounter_batches(path: Path, reading: Reading) -> Iterator[pl.DataFrame]:
     """Rows (ENCOUNTER_ROW) of a file's encounters, a batch at a time; what is left out is counted or listed."""
     left_out: list[tuple[int, str, str]] = []
     left_empty: list[tuple[int, str, str]] = []
@@ -92,6 +105,9 @@ def encounter_batches(path: Path, reading: Reading) -> Iterator[pl.DataFrame]:
         if len(batch) >= LINES_PER_BATCH:
             yield pl.DataFrame(batch, schema=ENCOUNTER_ROW, orient="row")
             batch = []
+        if max(len(left_out), len(left_empty)) >= LINES_PER_BATCH:
+            reading.note(path, left_out, LEFT_OUT)
+            reading.note(path, left_empty, LEFT_EMPTY)
     reading.note(path, left_out, LEFT_OUT)
     reading.note(path, left_empty, LEFT_EMPTY)
     yield pl.DataFrame(batch, schema=ENCOUNTER_ROW, orient="row")
@@ -118,8 +134,8 @@ def _encounter_rows(
     if client is None:
         raise _BrokenError("subject", "missing")
     period = object_of(encounter.get("period"))
-    started_at = reading.local(text_of(period.get("start")), path, row, "period.start")
-    ended_at = reading.local(text_of(period.get("end")), path, row, "period.end")
+    started_at = reading.times.local_in(path, row, "period.start", text_of(period.get("start")))
+    ended_at = reading.times.local_in(path, row, "period.end", text_of(period.get("end")))
     if ended_at is None and (status == "finished" or "end" in period):
         # a stay that is over and does not say when may not pass for one that is open
         if kind != "outpatient_bh":
@@ -127,8 +143,6 @@ def _encounter_rows(
         ended_at = started_at
     stay = object_of(encounter.get("hospitalization"))
     part_of = referred_id(encounter.get("partOf"), "Encounter")
-    if kind in _ADMISSIONS and part_of is not None:
-        reading.led_to_admission.add(part_of)
     sources = codings_of(stay.get("admitSource"))
     made: Row = {
         "row_number": row,
@@ -246,8 +260,8 @@ def _split_at_admission(
     for past in objects_in(encounter.get("classHistory")):
         code = text_of(object_of(past.get("class")).get("code"))
         period = object_of(past.get("period"))
-        start = reading.local(text_of(period.get("start")), path, row, "classHistory.period.start")
-        end = reading.local(text_of(period.get("end")), path, row, "classHistory.period.end")
+        start = reading.times.local_in(path, row, "classHistory.period.start", text_of(period.get("start")))
+        end = reading.times.local_in(path, row, "classHistory.period.end", text_of(period.get("end")))
         if code == "EMER":
             starts += [start] if start else []
             ends += [end] if end else []

@@ -75,6 +75,19 @@ def people_batches(path: Path, reading: Reading, clients: frozenset[str]) -> Ite
         yield pl.DataFrame(batch, schema=schema, orient="row")
 
 
+def patient_ids(path: Path, reading: Reading) -> Iterator[pl.Series]:
+    """The ids of a file's patients and the ids that they were merged into, a batch at a time."""
+    ids: list[str] = []
+    for _, patient in reading.resources(path, "Patient"):
+        own = text_of(patient.get("id"))
+        if own is not None:
+            ids += [own, reading.survivor(own)]
+        if len(ids) >= LINES_PER_BATCH:
+            yield pl.Series(ids, dtype=pl.String)
+            ids = []
+    yield pl.Series(ids, dtype=pl.String)
+
+
 def _identities(patient: dict[str, Json]) -> list[Row]:
     """One row per name that the patient goes by, the official one first."""
     common: Row = {

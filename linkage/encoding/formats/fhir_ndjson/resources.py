@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import polars as pl
 
 from linkage.encoding.formats import TemplateExtract
-from linkage.encoding.formats.local_times import LocalTimes, UtcTimeError
+from linkage.encoding.formats.local_times import LocalTimes
 from linkage.encoding.receipt import LEFT_OUT
 from linkage.errors import UsageError
 
@@ -33,7 +33,7 @@ class Reading:
     def resources(self, path: Path, resource_type: str) -> Iterator[tuple[int, dict[str, Json]]]:
         """Line number and resource of every line of that type; lists the other lines."""
         broken: list[tuple[int, str, str]] = []
-        found = 0
+        found = lost = 0
         for row, line in lines_of(path):
             resource = parsed(line)
             if resource is None:
@@ -43,17 +43,22 @@ class Reading:
             else:
                 found += 1
                 yield row, resource
+            if len(broken) >= LINES_PER_BATCH:
+                lost += len(broken)
+                self.note(path, broken, LEFT_OUT)
+        lost += len(broken)
         self.note(path, broken, LEFT_OUT)
-        if broken and not found:
+        if lost and not found:
             raise UsageError(
                 f"{path} has no {resource_type} of FHIR R4 in any line; export {resource_type} as NDJSON, one "
                 "resource per line."
             )
 
     def note(self, path: Path, problems: list[tuple[int, str, str]], outcome: str) -> None:
-        """List problems (row, element, rule) of a file."""
+        """List problems (row, element, rule) of a file, and empty their list."""
         schema = {"row_number": pl.Int64, "column": pl.String, "rule": pl.String}
         self.extract.problems.add(path.name, pl.DataFrame(problems, schema=schema, orient="row"), outcome)
+        problems.clear()
 
     def survivor(self, client_id: str) -> str:
         """The id that a patient's id was merged into, the id itself for most; of a circle, the smallest."""
@@ -63,16 +68,6 @@ class Reading:
                 return min(seen[seen.index(follows) :])
             seen.append(follows)
         return seen[-1]
-
-    def local(self, written: str | None, path: Path, row: int, element: str) -> str | None:
-        """A time as local ISO text; raises UsageError for one in UTC when the county's zone is not known."""
-        try:
-            return None if written is None else self.times.local(written)
-        except UtcTimeError:
-            raise UsageError(
-                f"{path}, row {row}, column {element}: the time is in UTC; export local times, or name the "
-                "county's time_zone in a mapping file."
-            ) from None
 
 
 def resource_files(folder: Path, resource_type: str) -> list[Path]:

@@ -1,8 +1,10 @@
 """The files of one export, brought together: enrollments that are stays, bed nights, outreach contacts."""
 
 from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from pathlib import Path
 
 import polars as pl
@@ -26,6 +28,8 @@ from linkage.encoding.receipt import LEFT_OUT, RowProblems
 from linkage.errors import UsageError
 from linkage.source import declared_sources
 
+_IS_DELETED = pl.col("DateDeleted").is_not_null()
+
 
 class ExportReader:
     """Reads the files of one export and keeps what was noticed on the way."""
@@ -35,51 +39,68 @@ class ExportReader:
         self.export_id = export_id
         self.problems = RowProblems()
         self.dropped: Counter[str] = Counter()
-        deleted = self.table("Client", ("PersonalID",), keep_deleted=True).rows
-        self.deleted_clients = _ids(deleted.filter(pl.col("DateDeleted").is_not_null()), "PersonalID")
+        deleted = self._rows(
+            self._open("Client", ("PersonalID",)), lambda rows: rows.filter(_IS_DELETED).select("PersonalID")
+        )
+        self.deleted_clients = _ids(deleted, "PersonalID")
 
-    def table(self, name: str, columns: tuple[str, ...], *, keep_deleted: bool = False) -> TextTable:
-        """`columns` of the rows of a file that are not deleted; every row must be of this export."""
-        table = self.files.read(f"{name}.csv", (*columns, "DateDeleted", "ExportID"))
-        other = table.rows.filter(pl.col("ExportID").ne_missing(pl.lit(self.export_id)))
-        if other.height:
-            raise UsageError(
-                f"{table.path}, row {other.item(0, 'row_number')}, column ExportID: it is not that of Export.csv, "
-                "so the file is damaged or of another export; export all files together."
-            )
-        rows = table.rows if keep_deleted else table.rows.filter(pl.col("DateDeleted").is_null())
-        return TextTable(path=table.path, rows=rows, other_columns=table.other_columns)
+    def _open(self, name: str, columns: tuple[str, ...]) -> TextTable:
+        """`columns` of a file, with DateDeleted; every row must be of this export."""
+        table = self.files.open(f"{name}.csv", (*columns, "DateDeleted", "ExportID"))
+
+        def frames() -> Iterator[pl.DataFrame]:
+            for frame in table.frames():
+                other = frame.filter(pl.col("ExportID").ne_missing(pl.lit(self.export_id)))
+                if other.height:
+                    raise UsageError(
+                        f"{table.path}, row {other.item(0, 'row_number')}, column ExportID: it is not that of "
+                        "Export.csv, so the file is damaged or of another export; export all files together."
+                    )
+                yield frame.drop("ExportID")
+
+        return TextTable(path=table.path, other_columns=table.other_columns, frames=frames)
+
+    def _rows(self, table: TextTable, keep: Callable[[pl.DataFrame], pl.DataFrame]) -> pl.DataFrame:
+        """What `keep` keeps of each frame of a file: the rest of the file is only passed through."""
+        return pl.concat(keep(frame) for frame in table.frames())
 
     def read(self, version: Version, covers_from: date, covers_to: date) -> TemplateExtract:
         """Stays, bed nights and outreach contacts that touch the window, and their clients."""
-        enrollments, deleted_enrollments = self._enrollments()
-        nights, deleted_nights = self._dated(_BED_NIGHTS, enrollments.rows)
-        contacts, deleted_contacts = self._dated(_CONTACTS, enrollments.rows)
-        stays = TextTable(
-            path=enrollments.path,
-            rows=self._stays(enrollments.rows, self._exits()),
-            other_columns=enrollments.other_columns,
+        window = partial(
+            within_window, covers_from=covers_from, covers_to=covers_to, known_at_end=("destination",)
         )
-        kept = [
-            TextTable(
-                path=table.path,
-                rows=within_window(table.rows, covers_from, covers_to, known_at_end=("destination",)),
-                other_columns=table.other_columns,
-            )
-            for table in (stays, nights, contacts)
-        ]
-        seen = pl.concat([table.rows.get_column("client_id") for table in kept]).unique()
-        clients = self.table("Client", (*CLIENT_COLUMNS, *version.sex_columns))
-        people = people_of(
-            clients.rows.filter(clients.rows.get_column("PersonalID").is_in(seen.implode())),
-            version,
-            self.dropped,
-        )
+        enrollments, rows, deleted_enrollments = self._enrollments()
+        nights, night_rows, deleted_nights = self._dated(_BED_NIGHTS, rows, window)
+        contacts, contact_rows, deleted_contacts = self._dated(_CONTACTS, rows, window)
+        stays = window(self._stays(rows, self._exits()))
+        encounters = ((enrollments, stays), (nights, night_rows), (contacts, contact_rows))
+        seen = pl.concat([each.get_column("client_id") for _, each in encounters]).unique()
+        clients = self._open("Client", (*CLIENT_COLUMNS, *version.sex_columns))
+
+        def people() -> Iterator[pl.DataFrame]:
+            for frame in clients.frames():
+                of_encounters = frame.get_column("PersonalID").is_in(seen.implode())
+                yield people_of(
+                    frame.filter(~frame.select(_IS_DELETED).to_series(), of_encounters), version, self.dropped
+                )
+
         return TemplateExtract(
-            people=(_as_table(clients, people, CLIENT_NAMES),),
+            people=(
+                TemplateTable(
+                    path=clients.path,
+                    frames=people,
+                    other_columns=clients.other_columns,
+                    native_columns=CLIENT_NAMES,
+                ),
+            ),
             encounters=tuple(
-                _as_table(table, table.rows, names)
-                for table, names in zip(kept, _ENCOUNTER_NAMES, strict=True)
+                TemplateTable(
+                    path=table.path,
+                    frames=partial(iter, (each,)),
+                    other_columns=table.other_columns,
+                    native_columns=names,
+                )
+                for (table, each), names in zip(encounters, _ENCOUNTER_NAMES, strict=True)
             ),
             problems=self.problems,
             dropped=self.dropped,
@@ -93,23 +114,24 @@ class ExportReader:
             ),
         )
 
-    def _enrollments(self) -> tuple[TextTable, tuple[str, ...]]:
-        """Enrollments with the code of their project's type and what is known of a disabling condition."""
-        table = self.table(
+    def _enrollments(self) -> tuple[TextTable, pl.DataFrame, tuple[str, ...]]:
+        """Enrollments, with the code of their project's type and what is known of a disabling condition, and the
+        ids of the deleted ones."""
+        table = self._open(
             "Enrollment",
             ("EnrollmentID", "PersonalID", "ProjectID", "EntryDate", "MoveInDate", "DisablingCondition"),
-            keep_deleted=True,
         )
-        deleted = _ids(table.rows.filter(pl.col("DateDeleted").is_not_null()), "EnrollmentID")
-        rows = table.rows.filter(pl.col("DateDeleted").is_null())
+        every_row = table.read()
+        deleted = _ids(every_row.filter(_IS_DELETED), "EnrollmentID")
+        rows = every_row.filter(~_IS_DELETED)
         gone = pl.col("PersonalID").is_in(list(self.deleted_clients))
         self._count("enrollments of deleted clients", rows.filter(gone.fill_null(value=False)))
         rows = rows.filter(~gone.fill_null(value=False))
         rows = self._once(table.path, rows, "EnrollmentID")
         # a project that closed and was deleted still sheltered people
-        projects = self.table("Project", ("ProjectID", "ProjectType"), keep_deleted=True)
+        projects = self._open("Project", ("ProjectID", "ProjectType"))
         rows = rows.join(
-            self._once(projects.path, projects.rows, "ProjectID").select("ProjectID", "ProjectType"),
+            self._once(projects.path, projects.read(), "ProjectID").select("ProjectID", "ProjectType"),
             on="ProjectID",
             how="left",
             maintain_order="left",
@@ -119,24 +141,31 @@ class ExportReader:
         said = pl.col("DisablingCondition").replace_strict({"1": "true", "0": "false"}, default=None)
         rows = rows.filter(known).join(self._disabled(), on="EnrollmentID", how="left", maintain_order="left")
         rows = rows.with_columns(disabling_condition=pl.coalesce(said, pl.col("disabled")))
-        return TextTable(path=table.path, rows=rows, other_columns=table.other_columns), deleted
+        return table, rows, deleted
 
     def _disabled(self) -> pl.DataFrame:
         """Enrollments of which a disability other than HIV/AIDS is recorded that impairs for long."""
-        rows = self.table(
+        table = self._open(
             "Disabilities", ("EnrollmentID", "DisabilityType", "DisabilityResponse", "IndefiniteAndImpairs")
-        ).rows
+        )
         yes = pl.any_horizontal(
             (pl.col("DisabilityType") == kind) & pl.col("DisabilityResponse").is_in(list(responses))
             for kind, responses in YES_TO_DISABILITY.items()
         )
         # a developmental disability is disabling by definition (HUD 3.08)
         lasts = (pl.col("IndefiniteAndImpairs") == "1") | (pl.col("DisabilityType") == "6")
-        return rows.filter(yes & lasts).select("EnrollmentID", disabled=pl.lit("true")).unique()
+        return self._rows(
+            table,
+            lambda rows: rows.filter(~_IS_DELETED, yes & lasts).select(
+                "EnrollmentID", disabled=pl.lit("true")
+            ),
+        ).unique()
 
     def _exits(self) -> pl.DataFrame:
-        table = self.table("Exit", ("EnrollmentID", "ExitDate", "Destination"))
-        rows = self._once(table.path, table.rows, "EnrollmentID")
+        table = self._open("Exit", ("EnrollmentID", "ExitDate", "Destination"))
+        rows = self._once(
+            table.path, self._rows(table, lambda rows: rows.filter(~_IS_DELETED)), "EnrollmentID"
+        )
         code = pl.col("Destination")
         group = pl.when(code.str.contains("^[1-4][0-9]{2}$")).then(
             code.str.slice(0, 1).replace_strict(DESTINATION_GROUPS, default=None)
@@ -183,18 +212,32 @@ class ExportReader:
             .pipe(_as_template)
         )
 
-    def _dated(self, what: "_Dated", enrollments: pl.DataFrame) -> tuple[TextTable, tuple[str, ...]]:
+    def _dated(
+        self, what: "_Dated", enrollments: pl.DataFrame, window: Callable[[pl.DataFrame], pl.DataFrame]
+    ) -> tuple[TextTable, pl.DataFrame, tuple[str, ...]]:
         """Template rows of one file of dated events, and the encounter ids of the deleted ones."""
-        columns = (what.id_column, "EnrollmentID", what.date_column, *what.filter_columns)
-        table = self.table(what.file, columns, keep_deleted=True)
-        rows = table.rows
-        if what.filter_columns:
-            is_night = (pl.col("RecordType") == BED_NIGHT).fill_null(value=False)
-            self._count("Services: rows that are no bed nights", rows.filter(~is_night))
-            rows = rows.filter(is_night)
-        gone = pl.col("DateDeleted").is_not_null()
-        deleted = tuple(what.prefix + each for each in _ids(rows.filter(gone), what.id_column))
-        joined = self._once(table.path, rows.filter(~gone), what.id_column).join(
+        table = self._open(
+            what.file, (what.id_column, "EnrollmentID", what.date_column, *what.filter_columns)
+        )
+        deleted: list[str] = []
+        day = pl.col(what.date_column).str.slice(0, 10)
+        next_day = day.str.to_date("%Y-%m-%d", strict=False).dt.offset_by("1d").dt.strftime("%Y-%m-%d")
+
+        def keep(rows: pl.DataFrame) -> pl.DataFrame:
+            if what.filter_columns:
+                is_night = (pl.col("RecordType") == BED_NIGHT).fill_null(value=False)
+                self._count("Services: rows that are no bed nights", rows.filter(~is_night))
+                rows = rows.filter(is_night)
+            deleted.extend(what.prefix + each for each in _ids(rows.filter(_IS_DELETED), what.id_column))
+            return window(
+                rows.filter(~_IS_DELETED).with_columns(
+                    started_at=day,
+                    ended_at=next_day if what.is_night else day,
+                    destination=pl.lit(None, pl.String),
+                )
+            )
+
+        joined = self._once(table.path, self._rows(table, keep), what.id_column).join(
             enrollments.select("EnrollmentID", "PersonalID", "ProjectType", "disabling_condition"),
             on="EnrollmentID",
             how="left",
@@ -208,18 +251,10 @@ class ExportReader:
             f"{what.file}: {what.elsewhere}",
             joined.filter((pl.col("ProjectType") != what.project_type).fill_null(value=False)),
         )
-        day = pl.col(what.date_column).str.slice(0, 10)
-        next_day = day.str.to_date("%Y-%m-%d", strict=False).dt.offset_by("1d").dt.strftime("%Y-%m-%d")
         events = joined.filter(pl.col("ProjectType") == what.project_type).with_columns(
-            encounter_id=pl.lit(what.prefix) + pl.col(what.id_column),
-            kind=pl.lit(what.kind),
-            started_at=day,
-            ended_at=next_day if what.is_night else day,
-            destination=pl.lit(None, pl.String),
+            encounter_id=pl.lit(what.prefix) + pl.col(what.id_column), kind=pl.lit(what.kind)
         )
-        return TextTable(
-            path=table.path, rows=_as_template(events), other_columns=table.other_columns
-        ), deleted
+        return table, _as_template(events), tuple(dict.fromkeys(deleted))
 
     def _once(self, path: Path, rows: pl.DataFrame, id_column: str) -> pl.DataFrame:
         """The first row of each id; the others are listed, and so are rows without one."""
@@ -299,15 +334,6 @@ def _as_template(rows: pl.DataFrame) -> pl.DataFrame:
         client_id=pl.col("PersonalID"),
         project_type=pl.col("ProjectType").replace_strict(PROJECT_TYPES),
     ).select(*raw_encounter_columns(declared_sources()["shelter"]), "row_number")
-
-
-def _as_table(table: TextTable, rows: pl.DataFrame, native_columns: dict[str, str]) -> TemplateTable:
-    return TemplateTable(
-        path=table.path,
-        frames=lambda: iter((rows,)),
-        other_columns=table.other_columns,
-        native_columns=native_columns,
-    )
 
 
 def _ids(rows: pl.DataFrame, column: str) -> tuple[str, ...]:

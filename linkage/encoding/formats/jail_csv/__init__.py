@@ -5,7 +5,9 @@ which, how it writes dates, and what its codes mean; docs/formats/jail-csv.md ha
 have several rows (one per location): it is one encounter.
 """
 
+from collections.abc import Callable, Iterator
 from datetime import date
+from functools import partial
 from pathlib import Path
 
 import polars as pl
@@ -32,12 +34,20 @@ _SYMPTOMS_FOR_POSITIVE = 2
 
 
 def _read(folder: Path, *, covers_from: date, covers_to: date, mapping: Path | None) -> TemplateExtract:
+    return _reader(folder, mapping).read(covers_from, covers_to)
+
+
+def _client_ids(folder: Path, *, mapping: Path | None) -> Iterator[pl.Series]:
+    return _reader(folder, mapping).client_ids()
+
+
+def _reader(folder: Path, mapping: Path | None) -> "_Reader":
     if mapping is None:
         raise UsageError(
             "Jail CSV needs a mapping file (--mapping), which says what the columns and codes of your export mean; "
             "docs/formats/jail-csv.md has one to start from."
         )
-    return _Reader(read_jail_mapping(mapping), ExportFiles(place=folder)).read(covers_from, covers_to)
+    return _Reader(read_jail_mapping(mapping), ExportFiles(place=folder))
 
 
 class _Reader:
@@ -49,81 +59,110 @@ class _Reader:
         self.problems = RowProblems()
 
     def read(self, covers_from: date, covers_to: date) -> TemplateExtract:
-        """Bookings that touch the window, and everything their clients are known as."""
-        rows = self._table("bookings")
+        """Bookings that touch the window, and everything their clients are known as.
+
+        The file of bookings is read three times (which bookings may touch the window, all their rows, all that
+        their clients were ever booked as), so that never more than the window's is held.
+        """
+        table = self._table("bookings")
+        may_touch = (
+            self._kept(table, lambda rows: rows.filter(self._may_end_after(covers_from)).select("booking_id"))
+            .get_column("booking_id")
+            .unique()
+        )
+        rows = self._kept(
+            table,
+            lambda rows: rows.filter(
+                pl.col("booking_id").is_in(may_touch.implode())
+                | (pl.col("booking_id").is_null() & self._may_end_after(covers_from))
+            ),
+        )
         bookings = within_window(
-            self._bookings(rows), covers_from, covers_to, known_at_end=("release_reason",)
+            self._bookings(table.path, rows), covers_from, covers_to, known_at_end=("release_reason",)
         )
         # an assessment after the window is not known at its end
         later = (pl.col("assessed_at") >= covers_to.isoformat()).fill_null(value=False)
         bookings = bookings.with_columns(
             pl.when(~later).then(pl.col(column)).alias(column) for column in ("assessed_at", "smi_assessed")
         )
+        clients = bookings.get_column("client_id").unique()
         is_later = (self._timestamp("started_at") >= covers_to.isoformat()) & (
             self._timestamp("started_at") != _UNREADABLE
         )
-        held = rows.rows.filter(~is_later.fill_null(value=False)).filter(
-            pl.col("client_id").is_in(bookings.get_column("client_id").unique().implode())
-        )
-        people = self._people(rows.path, held)
-        tables = [self._as_table("bookings", rows, people)]
+        people = self._identities(
+            "bookings",
+            table,
+            lambda rows: rows.filter(
+                ~is_later.fill_null(value=False), pl.col("client_id").is_in(clients.implode())
+            ),
+        ).unique(RAW_PEOPLE_COLUMNS, keep="first", maintain_order=True)
+        tables = [self._as_template("bookings", table, people)]
         if "aliases" in self.mapping.files:
             aliases = self._table("aliases")
-            known_as = self._aliases(aliases, people)
-            tables.append(self._as_table("aliases", aliases, known_as))
+            tables.append(self._as_template("aliases", aliases, self._aliases(aliases, people)))
         return TemplateExtract(
             people=tuple(tables),
-            encounters=(self._as_table("bookings", rows, bookings),),
+            encounters=(self._as_template("bookings", table, bookings),),
             problems=self.problems,
         )
 
-    def _as_table(self, name: str, table: TextTable, rows: pl.DataFrame) -> TemplateTable:
-        columns = self.mapping.columns[name]
+    def client_ids(self) -> Iterator[pl.Series]:
+        """The client ids of all bookings, a frame at a time."""
+        return (rows.get_column("client_id") for rows in self._table("bookings").frames())
+
+    def _may_end_after(self, covers_from: date) -> pl.Expr:
+        """Rows without an end, and with one that is not certainly before the window; one such row is enough
+        for its booking to be looked at."""
+        end = self._timestamp("ended_at")
+        return end.is_null() | (end == _UNREADABLE) | (end >= covers_from.isoformat())
+
+    def _as_template(self, name: str, table: TextTable, rows: pl.DataFrame) -> TemplateTable:
         return TemplateTable(
             path=table.path,
-            frames=lambda: iter((rows,)),
+            frames=partial(iter, (rows,)),
             other_columns=table.other_columns,
             native_columns={
                 {"booking_id": "encounter_id"}.get(column, column): theirs
-                for column, theirs in columns.items()
+                for column, theirs in self.mapping.columns[name].items()
             },
         )
 
     def _table(self, name: str) -> TextTable:
         """A table under the mapping's names; a column that it does not name is empty."""
         columns = self.mapping.columns[name]
-        table = self.files.read(
+        table = self.files.open(
             self.mapping.files[name],
             tuple(dict.fromkeys(columns.values())),
             delimiter=self.mapping.delimiter,
             encoding=self.mapping.encoding,
         )
+        renamed = [
+            (pl.col(columns[column]) if column in columns else pl.lit(None, pl.String)).alias(column)
+            for column in MAY_NAME[name]
+        ]
         return TextTable(
             path=table.path,
-            rows=table.rows.select(
-                *(
-                    (pl.col(columns[column]) if column in columns else pl.lit(None, pl.String)).alias(column)
-                    for column in MAY_NAME[name]
-                ),
-                "row_number",
-            ),
             other_columns=table.other_columns,
+            frames=lambda: (frame.select(*renamed, "row_number") for frame in table.frames()),
         )
 
-    def _bookings(self, table: TextTable) -> pl.DataFrame:
+    def _kept(self, table: TextTable, keep: Callable[[pl.DataFrame], pl.DataFrame]) -> pl.DataFrame:
+        """What `keep` keeps of each frame: the rest of the file is only passed through."""
+        return pl.concat(keep(frame) for frame in table.frames())
+
+    def _bookings(self, path: Path, rows: pl.DataFrame) -> pl.DataFrame:
         """One template row per booking: earliest entry, last exit, reasons of the first and the last row."""
-        rows = table.rows
         for column in ("started_at", "ended_at", "assessed_at"):
             rows = rows.with_columns(self._timestamp(column))
         for column in ("booking_reason", "release_reason", "charge_class", "smi_screen"):
-            rows = self._coded("bookings", table.path, rows, column)
+            rows = self._coded("bookings", path, rows, column)
         rows = rows.with_columns(self._answer("smi_assessed").alias("smi_assessed"))
         missing = pl.col("booking_id").is_null()
-        self._list(table.path, rows.filter(missing), "bookings", "booking_id", "missing", LEFT_OUT)
+        self._list(path, rows.filter(missing), "bookings", "booking_id", "missing", LEFT_OUT)
         rows = rows.filter(~missing).with_columns(
             several=pl.col("client_id").n_unique().over("booking_id") > 1
         )
-        self._list(table.path, rows.filter("several"), "bookings", "client_id", "several_clients", LEFT_OUT)
+        self._list(path, rows.filter("several"), "bookings", "client_id", "several_clients", LEFT_OUT)
         rows = rows.filter(~pl.col("several")).sort("started_at", "row_number", nulls_last=False)
         rows = rows.with_columns(
             is_last=pl.col("started_at").eq_missing(pl.col("started_at").last().over("booking_id")),
@@ -169,7 +208,11 @@ class _Reader:
         if "charges" not in self.mapping.files:
             return bookings
         table = self._table("charges")
-        charges = self._coded("charges", table.path, table.rows, "charge_class")
+        of_bookings = pl.col("booking_id").is_in(bookings.get_column("booking_id").implode())
+        charges = self._kept(
+            table,
+            lambda rows: self._coded("charges", table.path, rows.filter(of_bookings), "charge_class"),
+        )
         most = (
             charges.drop_nulls()
             .sort(_seriousness("charge_class"), "row_number")
@@ -179,19 +222,11 @@ class _Reader:
         joined = bookings.join(most, on="booking_id", how="left", maintain_order="left")
         return joined.with_columns(charge_class=pl.coalesce("charged", "charge_class"))
 
-    def _people(self, path: Path, rows: pl.DataFrame) -> pl.DataFrame:
-        """Template people: every identity that the bookings of a client give, once."""
-        return self._identities("bookings", path, rows).unique(
-            RAW_PEOPLE_COLUMNS, keep="first", maintain_order=True
-        )
-
     def _aliases(self, table: TextTable, people: pl.DataFrame) -> pl.DataFrame:
         """Aliases of `people`; what an alias does not say beside a name is the client's own."""
         own = people.unique("client_id", keep="last", maintain_order=True)
-        held = table.rows.filter(
-            table.rows.get_column("client_id").is_in(own.get_column("client_id").implode())
-        )
-        aliases = self._identities("aliases", table.path, held)
+        of_people = pl.col("client_id").is_in(own.get_column("client_id").implode())
+        aliases = self._identities("aliases", table, lambda rows: rows.filter(of_people))
         joined = aliases.join(
             own.select("client_id", *_NOT_NAMES),
             on="client_id",
@@ -203,7 +238,18 @@ class _Reader:
             pl.coalesce(column, f"{column}_own").alias(column) for column in _NOT_NAMES
         ).select(*RAW_PEOPLE_COLUMNS, "row_number")
 
-    def _identities(self, name: str, path: Path, rows: pl.DataFrame) -> pl.DataFrame:
+    def _identities(
+        self, name: str, table: TextTable, keep: Callable[[pl.DataFrame], pl.DataFrame]
+    ) -> pl.DataFrame:
+        """Template people of what `keep` keeps, each frame's identities once."""
+        return self._kept(
+            table,
+            lambda rows: self._template_people(name, table.path, keep(rows)).unique(
+                RAW_PEOPLE_COLUMNS, keep="first", maintain_order=True
+            ),
+        )
+
+    def _template_people(self, name: str, path: Path, rows: pl.DataFrame) -> pl.DataFrame:
         for column in ("sex", "race", "ethnicity"):
             rows = self._coded(name, path, rows, column)
         full = pl.col("full_name")
@@ -333,4 +379,5 @@ FORMAT = NativeFormat(
     source="jail",
     says="CSV of bookings, aliases and charges, with a mapping file",
     read=_read,
+    client_ids=_client_ids,
 )

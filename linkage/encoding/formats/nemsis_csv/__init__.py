@@ -98,9 +98,18 @@ def _encounters(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.select("row_number", *raw_encounter_columns(declared_sources()["ems"]))
 
 
+def client_ids(folder: Path, *, mapping: Path | None) -> Iterator[pl.Series]:
+    """The patient ids of all reports, and the report's own where it has none; see `ReadClientIds`."""
+    read_mapping(mapping, ("time_zone",))
+    for export in [open_export(path) for path in csv_files(folder)]:
+        for raw in batches_of(export):
+            yield raw.select(client_id=pl.coalesce("ePatient.01", "eRecord.01")).to_series()
+
+
 FORMAT = NativeFormat(
     name="nemsis-csv",
     source="ems",
     says="NEMSIS 3.5 patient care reports as CSV, columns named after elements (ePatient.02).",
     read=read,
+    client_ids=client_ids,
 )

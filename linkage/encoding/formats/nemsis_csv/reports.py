@@ -6,7 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
-from linkage.encoding.formats.local_times import LocalTimes, UtcTimeError
+from linkage.encoding.formats.local_times import LocalTimes
 from linkage.encoding.formats.nemsis_csv.codes import (
     BEHAVIORAL_CODES,
     BY_THIS_UNIT,
@@ -29,7 +29,6 @@ from linkage.encoding.formats.nemsis_csv.codes import (
     UNKNOWN_POISONING,
 )
 from linkage.encoding.formats.nemsis_csv.elements import ELEMENTS, Export
-from linkage.errors import UsageError
 
 _IMPRESSION = re.compile(
     r"(?:^|[;|,(])\s*([A-Z][0-9][0-9A-Z](?:\.?[0-9A-Z]{1,4})?)\s*(?=$|[;|,)])", re.IGNORECASE
@@ -59,15 +58,9 @@ def _grouped(element: str, column: str, groups: Mapping[str, str | None]) -> lis
 
 
 def _local(written: pl.Series, times: LocalTimes, path: Path, row_numbers: pl.Series) -> pl.Series:
-    texts = []
-    for text, row in zip(written, row_numbers, strict=True):
-        try:
-            texts.append(None if text is None else times.local(text))
-        except UtcTimeError:
-            raise UsageError(
-                f"{path}, row {row}, column {written.name}: the time is in UTC; export local times, or name the "
-                "county's time_zone in a mapping file."
-            ) from None
+    texts = [
+        times.local_in(path, row, written.name, text) for text, row in zip(written, row_numbers, strict=True)
+    ]
     return pl.Series(written.name, texts, dtype=pl.String)
 
 
