@@ -36,7 +36,12 @@ from linkage.encoding.columns import (
 )
 from linkage.encoding.encounters import encode_encounters
 from linkage.encoding.extract import BATCH_ROWS, open_raw_file
-from linkage.encoding.formats import RawTable, TemplateExtract, native_format
+from linkage.encoding.formats import (
+    RawTable,
+    TemplateExtract,
+    native_format,
+    refuse_mapping_of_template,
+)
 from linkage.encoding.keys import Key
 from linkage.encoding.manifest import Manifest
 from linkage.encoding.months import is_month, month_window
@@ -177,20 +182,12 @@ def _open_extract(
     covers_to: date,
 ) -> TemplateExtract:
     if extract_format == "template":
-        if mapping is not None:
-            raise UsageError(
-                "The template needs no mapping file; leave it out, or name the format it is for."
-            )
+        refuse_mapping_of_template(mapping)
         return TemplateExtract(
             people=(open_raw_file(raw_folder, "people", RAW_PEOPLE_COLUMNS),),
             encounters=(open_raw_file(raw_folder, "encounters", raw_encounter_columns(source)),),
         )
-    native = native_format(extract_format)
-    if native.source != source.name:
-        raise UsageError(
-            f"The format {native.name} is of the source {native.source}, not of {source.name}; name the "
-            "right one of the two."
-        )
+    native = native_format(extract_format, source)
     return native.read(raw_folder, covers_from=covers_from, covers_to=covers_to, mapping=mapping)
 
 

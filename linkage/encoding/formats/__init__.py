@@ -24,6 +24,7 @@ import polars as pl
 from linkage.encoding.extract import BATCH_ROWS
 from linkage.encoding.receipt import RowProblems
 from linkage.errors import UsageError
+from linkage.source import Source
 
 
 class RawTable(Protocol):
@@ -135,12 +136,23 @@ def format_names() -> tuple[str, ...]:
     )
 
 
-def native_format(name: str) -> NativeFormat:
-    """The format of that name; raises UsageError when there is none."""
+def native_format(name: str, source: Source | None = None) -> NativeFormat:
+    """The format of that name; raises UsageError when there is none, or it is not of `source`."""
     if name not in format_names():
         raise UsageError(f"There is no format of that name; there are template, {', '.join(format_names())}.")
     found: NativeFormat = import_module(f"{__name__}.{name.replace('-', '_')}").FORMAT
+    if source is not None and found.source != source.name:
+        raise UsageError(
+            f"The format {found.name} is of the source {found.source}, not of {source.name}; name the right "
+            "one of the two."
+        )
     return found
+
+
+def refuse_mapping_of_template(mapping: Path | None) -> None:
+    """Raises UsageError when a mapping file was named although the template has no use for one."""
+    if mapping is not None:
+        raise UsageError("The template needs no mapping file; leave it out, or name the format it is for.")
 
 
 _STARTS_LIKE_A_DATE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}"
