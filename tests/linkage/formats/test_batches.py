@@ -47,7 +47,7 @@ def in_small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(text_tables, "FRAME_ROWS", ROWS_AT_A_TIME)
     for module in (fhir_resources, fhir_encounters, fhir_patients):
         monkeypatch.setattr(module, "LINES_PER_BATCH", ROWS_AT_A_TIME)
-    monkeypatch.setattr(nemsis_elements, "BATCH_ROWS", ROWS_AT_A_TIME)
+    monkeypatch.setattr(nemsis_elements, "ROWS_AT_A_TIME", ROWS_AT_A_TIME)
 
 
 @pytest.mark.parametrize("fixture", EXPORTS)

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import polars as pl
 
-from linkage.encoding.extract import BATCH_ROWS
 from linkage.errors import UsageError
+
+ROWS_AT_A_TIME = 50_000
+"""Reports are wide: fewer at a time than the encoder takes."""
 
 _REQUIRED = (
     "eRecord.01", "eResponse.05", "ePatient.02", "ePatient.03", "ePatient.17", "eTimes.03",
@@ -105,7 +107,9 @@ def batches_of(export: Export) -> Iterator[pl.DataFrame]:
     wanted = [heading for headings in export.columns.values() for heading in headings]
     done = 0
     try:
-        for batch in export.rows.select(wanted).collect_batches(chunk_size=BATCH_ROWS, maintain_order=True):
+        for batch in export.rows.select(wanted).collect_batches(
+            chunk_size=ROWS_AT_A_TIME, maintain_order=True
+        ):
             yield batch.select(pl.int_range(done + 1, done + 1 + pl.len()).alias("row_number"), *elements)
             done += batch.height
     except _UNREADABLE:
