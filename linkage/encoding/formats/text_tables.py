@@ -70,27 +70,45 @@ class ExportFiles:
         Column names are found in any case, and so is the file. Raises UsageError when the file is absent,
         there twice, lacks a column or has it twice, or cannot be read.
         """
-        name = self._find(name)
-        path = self.place / name
+        header = self.header(name, delimiter=delimiter, encoding=encoding)
+        places = _places(header, self.place / self._find(name), columns, optional)
+        return self.open_places(
+            name, places, absent=tuple({*optional} - {*places}), delimiter=delimiter, encoding=encoding
+        )
 
-        @contextmanager
-        def open_lines() -> Iterator[Iterator[list[str]]]:
-            with self._reading(name), self._open(name) as binary:
-                text = io.TextIOWrapper(
-                    binary, encoding="utf-8-sig" if encoding == "utf-8" else encoding, newline=""
-                )
-                yield csv.reader(text, delimiter=delimiter, strict=True)
+    def header(self, name: str, *, delimiter: str = ",", encoding: str = "utf-8") -> list[str]:
+        """The first line of the file `name`, field by field; raises UsageError as `open` does."""
+        with self._lines(name, delimiter, encoding) as lines:
+            return [field.strip() for field in next(lines, [])]
 
-        with open_lines() as lines:
-            header = [field.strip().lower() for field in next(lines, [])]
-        places = _places(header, path, columns, optional)
+    def open_places(
+        self,
+        name: str,
+        places: dict[str, int],
+        *,
+        absent: tuple[str, ...] = (),
+        delimiter: str = ",",
+        encoding: str = "utf-8",
+    ) -> TextTable:
+        """The file `name` with the columns that stand at `places` of its header, and `absent` ones, all null."""
+        path = self.place / self._find(name)
+        fields_a_line = len(self.header(name, delimiter=delimiter, encoding=encoding))
 
         def frames() -> Iterator[pl.DataFrame]:
-            with open_lines() as lines:
+            with self._lines(name, delimiter, encoding) as lines:
                 next(lines, None)
-                yield from _frames(lines, path, len(header), places, (*columns, *optional))
+                yield from _frames(lines, path, fields_a_line, places, absent)
 
-        return TextTable(path=path, other_columns=len(header) - len(places), frames=frames)
+        return TextTable(path=path, other_columns=fields_a_line - len(set(places.values())), frames=frames)
+
+    @contextmanager
+    def _lines(self, name: str, delimiter: str, encoding: str) -> Iterator[Iterator[list[str]]]:
+        name = self._find(name)
+        with self._reading(name), self._open(name) as binary:
+            text = io.TextIOWrapper(
+                binary, encoding="utf-8-sig" if encoding == "utf-8" else encoding, newline=""
+            )
+            yield csv.reader(text, delimiter=delimiter, strict=True)
 
     def _find(self, name: str) -> str:
         with self._reading(""):
@@ -142,6 +160,7 @@ def _places(
     header: list[str], path: Path, columns: tuple[str, ...], optional: tuple[str, ...]
 ) -> dict[str, int]:
     """Where in a line each column stands; `optional` ones that the header lacks are left out."""
+    header = [field.lower() for field in header]
     places: dict[str, int] = {}
     for column in dict.fromkeys((*columns, *optional)):
         count = header.count(column.lower())
@@ -159,10 +178,10 @@ def _frames(
     path: Path,
     fields_a_line: int,
     places: dict[str, int],
-    columns: tuple[str, ...],
+    absent: tuple[str, ...],
 ) -> Iterator[pl.DataFrame]:
-    """Frames of `columns` and row_number; at least one, which may be empty."""
-    schema = {**dict.fromkeys(columns, pl.String), "row_number": pl.Int64}
+    """Frames of the columns at `places`, `absent` ones and row_number; at least one, which may be empty."""
+    schema = {**dict.fromkeys((*places, *absent), pl.String), "row_number": pl.Int64}
     kept: dict[str, list[str | None]] = {column: [] for column in places}
     numbers: list[int] = []
     number = 0

@@ -9,7 +9,6 @@ from linkage.encoding.formats import native_format, text_tables
 from linkage.encoding.formats.fhir_ndjson import encounters as fhir_encounters
 from linkage.encoding.formats.fhir_ndjson import patients as fhir_patients
 from linkage.encoding.formats.fhir_ndjson import resources as fhir_resources
-from linkage.encoding.formats.nemsis_csv import elements as nemsis_elements
 from linkage.encoding.months import month_window
 from sample_data.native.tiny import MONTH, TINY_NATIVE
 
@@ -47,7 +46,6 @@ def in_small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(text_tables, "FRAME_ROWS", ROWS_AT_A_TIME)
     for module in (fhir_resources, fhir_encounters, fhir_patients):
         monkeypatch.setattr(module, "LINES_PER_BATCH", ROWS_AT_A_TIME)
-    monkeypatch.setattr(nemsis_elements, "ROWS_AT_A_TIME", ROWS_AT_A_TIME)
 
 
 @pytest.mark.parametrize("fixture", EXPORTS)

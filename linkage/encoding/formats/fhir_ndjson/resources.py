@@ -95,7 +95,7 @@ def lines_of(path: Path) -> Iterator[tuple[int, bytes]]:
 def parsed(line: bytes) -> dict[str, Json] | None:
     """The JSON object of a line, None when it is something else."""
     try:
-        resource = json.loads(line)
+        resource = json.loads(line.decode("utf-8-sig"))  # bytes would be read as UTF-16 where they look so
     except (ValueError, RecursionError):
         return None
     return resource if isinstance(resource, dict) else None

@@ -83,7 +83,7 @@ def _tables(
         yield TemplateTable(
             path=export.path,
             frames=partial(iter, frames),
-            other_columns=export.other_columns,
+            other_columns=export.table.other_columns,
             native_columns=native_columns,
         )
 

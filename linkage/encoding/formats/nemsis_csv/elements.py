@@ -7,10 +7,8 @@ from pathlib import Path
 
 import polars as pl
 
+from linkage.encoding.formats.text_tables import ExportFiles, TextTable
 from linkage.errors import UsageError
-
-ROWS_AT_A_TIME = 50_000
-"""Reports are wide: fewer at a time than the encoder takes."""
 
 _REQUIRED = (
     "eRecord.01", "eResponse.05", "ePatient.02", "ePatient.03", "ePatient.17", "eTimes.03",
@@ -40,17 +38,14 @@ _NO_VALUE = (
 )
 """NOT values and pertinent negatives, as codes or as the standard's words; none of them is a value."""
 
-_UNREADABLE = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, UnicodeError)
-
 
 @dataclass(frozen=True, kw_only=True)
 class Export:
-    """One file: which of its columns hold which element."""
+    """One file: the columns of `table` that hold each element."""
 
     path: Path
     columns: dict[str, tuple[str, ...]]
-    other_columns: int
-    rows: pl.LazyFrame
+    table: TextTable
 
 
 def csv_files(folder: Path) -> list[Path]:
@@ -65,18 +60,12 @@ def csv_files(folder: Path) -> list[Path]:
 
 def open_export(path: Path) -> Export:
     """The file with its columns told apart; raises UsageError when it is no NEMSIS 3.5 or lacks an element."""
-    try:
-        rows = pl.scan_csv(path, infer_schema=False)
-        headings = list(rows.collect_schema())
-    except _UNREADABLE:
-        raise UsageError(
-            f"{path} cannot be read; it must be a whole CSV file in UTF-8 with a header line."
-        ) from None
-    columns: dict[str, list[str]] = {}
-    for heading in headings:
+    files = ExportFiles(place=path.parent)
+    columns: dict[str, list[int]] = {}
+    for place, heading in enumerate(files.header(path.name)):
         found = _HEADING.search(heading)
         if found is not None and _NOT_VALUE_HEADING.search(heading, found.end()) is None:
-            columns.setdefault(f"{found[1]}.{found[2]}", []).append(heading)
+            columns.setdefault(f"{found[1]}.{found[2]}", []).append(place)
     if "eDisposition.12" in columns and "eDisposition.27" not in columns:
         raise UsageError(
             f"{path} is an export of NEMSIS 3.4 (it has eDisposition.12 and no eDisposition.27); export version 3.5."
@@ -92,38 +81,32 @@ def open_export(path: Path) -> Export:
     for element in ELEMENTS:
         if element not in _REPEATING and len(columns.get(element, ())) > 1:
             raise UsageError(f"{path} has the element {element} in two columns; leave the one that is meant.")
-    used = {element: tuple(columns[element]) for element in ELEMENTS if element in columns}
+    used = {
+        element: {f"{element} {number}": place for number, place in enumerate(columns[element])}
+        for element in ELEMENTS
+        if element in columns
+    }
     return Export(
         path=path,
-        columns=used,
-        other_columns=len(headings) - sum(map(len, used.values())),
-        rows=rows,
+        columns={element: tuple(names) for element, names in used.items()},
+        table=files.open_places(
+            path.name, {name: place for names in used.values() for name, place in names.items()}
+        ),
     )
 
 
 def batches_of(export: Export) -> Iterator[pl.DataFrame]:
     """The file's rows as text, elements as columns, `row_number` from 1."""
     elements = [_element(element, export.columns.get(element, ())) for element in ELEMENTS]
-    wanted = [heading for headings in export.columns.values() for heading in headings]
-    done = 0
-    try:
-        for batch in export.rows.select(wanted).collect_batches(
-            chunk_size=ROWS_AT_A_TIME, maintain_order=True
-        ):
-            yield batch.select(pl.int_range(done + 1, done + 1 + pl.len()).alias("row_number"), *elements)
-            done += batch.height
-    except _UNREADABLE:
-        raise UsageError(
-            f"{export.path} cannot be read beyond row {done}; it must be whole, UTF-8, and no line may have more "
-            "fields than the header."
-        ) from None
+    for frame in export.table.frames():
+        yield frame.select("row_number", *elements)
 
 
-def _element(element: str, headings: tuple[str, ...]) -> pl.Expr:
+def _element(element: str, columns: tuple[str, ...]) -> pl.Expr:
     """The element's column; of a repeating one in several columns, a semicolon list."""
-    if not headings:
+    if not columns:
         return pl.lit(None, pl.String).alias(element)
-    values = [_without_no_values(pl.col(heading)) for heading in headings]
+    values = [_without_no_values(pl.col(column)) for column in columns]
     return pl.concat_str(values, separator=";", ignore_nulls=True).replace("", None).alias(element)
 
 
