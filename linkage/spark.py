@@ -77,6 +77,8 @@ def spark_session(master: str | None = None) -> Iterator["SparkSession"]:
             f"Spark did not start ({error.getCondition()}): it needs Java 17 or newer (JAVA_HOME is {java}) "
             "and a master that answers."
         ) from None
+    # Spark's warnings quote plans and paths at length; its own log files keep them.
+    spark.sparkContext.setLogLevel("ERROR")
     try:
         yield spark
     finally:
@@ -134,6 +136,8 @@ def link_on_spark(
         largest_block=largest_block,
     )
     with duckdb.connect() as con:
+        # As in the warehouse: docs/decisions/duckdb-loses-rows.md.
+        con.execute("set preserve_insertion_order = false").fetchall()
         _take(
             con,
             "source_record",
@@ -170,7 +174,6 @@ def link_on_spark(
         )
         for table in ("cluster", "rejected_union"):
             _write(spark.createDataFrame(con.table(table).to_arrow_table()), f"{out}/{table}")
-    spark.catalog.dropTempView("compared_record")
     spark.catalog.clearCache()
     return scoring, clustering
 
@@ -199,9 +202,10 @@ def score_on_spark(
             row["rule"]: int(row["count"])
             for row in spark.table("candidate_pair").groupBy("rule").count().collect()
         }
+    _forget(spark, "blocked_record", "block")
     with step("weighing pairs"):
         _write(_weighed(spark, model, lower_weight=lower_weight), out)
-    spark.table("candidate_pair").unpersist()
+    _forget(spark, "candidate_pair", "pair_level")
     names = list(blocking_rules())
     return SparkScoring(
         records=compared,
@@ -245,23 +249,32 @@ def _build_compared_record(spark: "SparkSession", records: str) -> int:
     A record's number is its id here: equally ordered, and without the one partition that counting from 1 to
     n would need.
     """
-    spark.read.parquet(records).createOrReplaceTempView("source_record")
-    spark.sql(
-        """
-        select *, source_record_id as record_number,
-            min(source_record_id) over (partition by source, client_id) as client_number
-        from source_record
-        """
-    ).createOrReplaceTempView("numbered_record")
-    spark.sql(spark_sql(f"select {record_columns_sql()} from numbered_record")).createOrReplaceTempView(
-        "unrated_record"
-    )
+    from pyspark.errors import AnalysisException
+
+    try:
+        spark.read.parquet(records).createOrReplaceTempView("source_record")
+        spark.sql(
+            """
+            select *, source_record_id as record_number,
+                min(source_record_id) over (partition by source, client_id) as client_number
+            from source_record
+            """
+        ).createOrReplaceTempView("numbered_record")
+        unrated = spark.sql(spark_sql(f"select {record_columns_sql()} from numbered_record")).persist()
+    except AnalysisException as error:
+        raise UsageError(
+            f"{records} is not the table source_record as Parquet, or Spark cannot read it ({error.getCondition()}). "
+            "Name the exported table."
+        ) from None
+    unrated.createOrReplaceTempView("unrated_record")
     for column in rarity_columns():
         _rate(spark, column)
     shares = " ".join(f"left join {column}_share using ({column})" for column in rarity_columns())
     compared = spark.sql(f"select * from unrated_record {shares}").drop("source", "identity_number").persist()
     compared.createOrReplaceTempView("compared_record")
-    return int(compared.count())
+    rows = int(compared.count())
+    unrated.unpersist()
+    return rows
 
 
 def _rate(spark: "SparkSession", column: str) -> None:
@@ -358,6 +371,11 @@ def _weighed(spark: "SparkSession", model: "Model", *, lower_weight: float) -> "
 
 def _level_columns() -> list[str]:
     return [each.column for each in comparisons()]
+
+
+def _forget(spark: "SparkSession", *views: str) -> None:
+    for view in views:
+        spark.table(view).unpersist()
 
 
 def _take(con: duckdb.DuckDBPyConnection, table: str, rows: "DataFrame") -> None:

@@ -72,8 +72,8 @@ class Model:
     """A trained model: Splink's settings with what was learned, the calibration, and how training went.
 
     `training` holds counts and rates for the training report: records, prior and how it was found, each
-    session's iterations and last change, levels never observed, blocking counts, `complete` and, if not,
-    `incomplete_because`.
+    session's iterations and last change, comparisons left out for want of probable matches, levels never
+    observed, blocking counts, `complete` and, if not, `incomplete_because`.
     """
 
     splink_settings: Mapping[str, Any]
@@ -184,6 +184,12 @@ def train(
             with step(f"learning from pairs with the {name}"):
                 sessions.append(_learn(con, linker, name, columns, max_pairs))
         learned_settings = linker.misc.save_model_to_json()
+        left_out = [name for name, matches in seen.items() if matches < _LEAST_MATCHES_SEEN]
+        if left_out:
+            say(
+                f"fewer than {_LEAST_MATCHES_SEEN} probable matches tell anything of {', '.join(left_out)}: "
+                "not learned, and without weight"
+            )
         parameters, unobserved, unlearned = _learned(learned_settings, prior, strangers, seen)
         with step("blocking"):
             rules = find_candidate_pairs(con, largest_block=largest_block)
@@ -198,6 +204,7 @@ def train(
         "max_pairs": max_pairs,
         "prior": prior_report,
         "sessions": sessions,
+        "left_out": left_out,
         "unobserved_levels": unobserved,
         "blocking": [asdict(rule) for rule in rules],
         "link_estimates": [asdict(estimate) for estimate in estimates],

@@ -3,7 +3,7 @@
 import os
 import shutil
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import duckdb
@@ -13,7 +13,7 @@ import pytest
 from linkage.errors import UsageError
 from linkage.model import comparisons
 from linkage.scoring import LEAST_WEIGHT_KEPT, levels_sql, score, scored_pairs_sql
-from linkage.spark import SparkScoring, score_through_spark, spark_session, spark_sql
+from linkage.spark import SparkScoring, score_on_spark, score_through_spark, spark_session, spark_sql
 from tests.pipelines.commands import familiar_faces
 
 SMALL_BLOCK = 5
@@ -34,10 +34,13 @@ def missing_for_spark() -> str | None:
 
 @dataclass(frozen=True, kw_only=True)
 class LinkedOnSpark:
-    """Where the command left its tables, what it printed, and a second scoring with small blocks."""
+    """Where the command left its tables, what it printed, what it said to records that are not there, and a
+    second scoring with small blocks.
+    """
 
     out: Path
     printed: str
+    complaint: str
     small_blocks: SparkScoring
     small_block_pairs: pl.DataFrame
 
@@ -66,11 +69,11 @@ def on_spark(linked_county, tmp_path_factory) -> LinkedOnSpark:
     with pytest.MonkeyPatch.context() as patch:
         options = " ".join(f"--conf {name}={value}" for name, value in settings.items())
         patch.setenv("PYSPARK_SUBMIT_ARGS", f"{options} pyspark-shell")
-        finished = familiar_faces(
-            *("link-on-spark", "--records", records, "--model", folder / "model.json", "--out", out),
-            *("--master", "local[2]"),
-        )
+        command = ("link-on-spark", "--model", folder / "model.json", "--out", out, "--master", "local[2]")
+        finished = familiar_faces(*command, "--records", records)
         assert finished.code == 0, finished.err
+        refused = familiar_faces(*command, "--records", folder / "nowhere")
+        assert refused.code == UsageError.exit_code
         with duckdb.connect() as con:
             copy_of_source_record(linked_county.con, con)
             small_blocks = score_through_spark(
@@ -79,7 +82,11 @@ def on_spark(linked_county, tmp_path_factory) -> LinkedOnSpark:
             small_block_pairs = con.table("scored_pair").pl()
     assert not list(folder.glob(".spark-*")), "records were left lying about"
     return LinkedOnSpark(
-        out=out, printed=finished.out, small_blocks=small_blocks, small_block_pairs=small_block_pairs
+        out=out,
+        printed=finished.out,
+        complaint=refused.complaint,
+        small_blocks=small_blocks,
+        small_block_pairs=small_block_pairs,
     )
 
 
@@ -153,6 +160,12 @@ def test_the_command_tells_what_it_did(linked_county, on_spark):
 
 @on_one_worker
 @pytest.mark.slow
+def test_records_that_are_not_there_are_said_in_a_sentence(on_spark):
+    assert "nowhere is not the table source_record as Parquet" in on_spark.complaint
+
+
+@on_one_worker
+@pytest.mark.slow
 def test_both_engines_leave_out_the_same_large_blocks(linked_county, on_spark):
     with duckdb.connect() as con:
         copy_of_source_record(linked_county.con, con)
@@ -192,3 +205,12 @@ def test_a_missing_pyspark_is_said_in_a_sentence(monkeypatch):
     monkeypatch.setitem(sys.modules, "pyspark.errors", None)
     with pytest.raises(UsageError, match=r"install familiar-faces\[pipeline,spark\]"), spark_session():
         pass
+
+
+def test_a_half_trained_model_is_refused_before_spark_is_asked(linked_county, tmp_path):
+    training = {**linked_county.model.training, "complete": False, "incomplete_because": "too few pairs."}
+    half = replace(linked_county.model, training=training)
+    with pytest.raises(UsageError, match="half trained: too few pairs"):
+        score_on_spark(None, half, records="records", out="out")
+    with pytest.raises(UsageError, match="half trained: too few pairs"):
+        score_through_spark(linked_county.con, half, folder=tmp_path)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from linkage.errors import UsageError
-from linkage.model import comparisons, splink_settings
+from linkage.model import comparison, comparisons, splink_settings
 from linkage.records import build_source_record
 from linkage.scoring import score
 from linkage.source import declared_sources
@@ -148,6 +148,16 @@ def test_levels_that_learned_nothing_are_named_and_weigh_nothing(linked_county):
     unobserved = linked_county.model.training["unobserved_levels"]
     assert "suffix: equal" in unobserved  # nobody in this county has a suffix
     assert linked_county.model.parameters.levels["suffix"]["equal"].match_weight == 0
+
+
+def test_comparisons_that_too_few_matches_tell_anything_of_are_left_out_and_named(con, capsys):
+    training = trained(con, invented_county(60)).training
+    assert {"ssn", "suffix"} <= set(training["left_out"])
+    assert "first_name" not in training["left_out"]
+    assert f"tell anything of {', '.join(training['left_out'])}" in capsys.readouterr().err
+    assert {f"ssn: {level}" for level in comparison("ssn").level_names().values()} <= set(
+        training["unobserved_levels"]
+    )
 
 
 def test_what_agrees_speaks_for_one_person_and_what_differs_against(linked_county):
