@@ -99,7 +99,9 @@ def connected(weighed: WeighedClients, thresholds: Sequence[float]) -> list[Clus
     nodes = weighed.clients.height
     for threshold in thresholds:
         kept = weighed.brought & (weighed.weight >= threshold)
-        graph = coo_array((np.ones(int(kept.sum()), np.int8), (weighed.a[kept], weighed.b[kept])), shape=(nodes, nodes))
+        graph = coo_array(
+            (np.ones(int(kept.sum()), np.int8), (weighed.a[kept], weighed.b[kept])), shape=(nodes, nodes)
+        )
         _, labels = connected_components(graph, directed=False)
         found.append(
             Clustering(method="connected components", threshold=threshold, labels=labels.astype(np.int64))
@@ -120,7 +122,9 @@ def single_best_links(
 
     sources = weighed.clients.get_column("source").unique().sort().to_list()
     lasting = [
-        name for name in sources if name not in declared_sources() or declared_sources()[name].client_id_is_stable
+        name
+        for name in sources
+        if name not in declared_sources() or declared_sources()[name].client_id_is_stable
     ]
     once = list(lasting if duplicate_free is None else duplicate_free)
     source = weighed.clients.get_column("source").to_numpy()
@@ -155,11 +159,14 @@ def single_best_links(
                 predicted, once, threshold_match_probability=float(1 / (1 + np.exp2(-threshold)))
             )
             rows = con.execute(
-                f"select dense_rank() over (order by cluster_id) as label from {clustered.physical_name} order by client"
+                f"select dense_rank() over (order by cluster_id) as label from {clustered.physical_name} "
+                "order by client"
             ).fetchnumpy()
             found.append(
                 Clustering(
-                    method="single best links", threshold=threshold, labels=np.asarray(rows["label"], np.int64)
+                    method="single best links",
+                    threshold=threshold,
+                    labels=np.asarray(rows["label"], np.int64),
                 )
             )
     return found
@@ -174,7 +181,9 @@ def against_truth(weighed: WeighedClients, clustering: Clustering, truth: pl.Dat
     return _result(
         clustering,
         Agreement(
-            right=_pairs(known, "label", "truth_id"), found=_pairs(known, "label"), true=_pairs(known, "truth_id")
+            right=_pairs(known, "label", "truth_id"),
+            found=_pairs(known, "label"),
+            true=_pairs(known, "truth_id"),
         ),
     )
 
@@ -193,7 +202,9 @@ def against_probabilities(
     return _result(
         clustering,
         Agreement(
-            right=float(probability[linked].sum()), found=_pairs(frame, "label"), true=float(probability.sum())
+            right=float(probability[linked].sum()),
+            found=_pairs(frame, "label"),
+            true=float(probability.sum()),
         ),
     )
 

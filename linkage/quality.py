@@ -118,7 +118,9 @@ def population_stability_index(before: Mapping[str, float], now: Mapping[str, fl
     sums = [sum(counts.get(name, 0) + 0.5 for name in names) for counts in (before, now)]
     moved = 0.0
     for name in names:
-        old, new = ((counts.get(name, 0) + 0.5) / total for counts, total in zip((before, now), sums, strict=True))
+        old, new = (
+            (counts.get(name, 0) + 0.5) / total for counts, total in zip((before, now), sums, strict=True)
+        )
         moved += (new - old) * math.log(new / old)
     return moved
 
@@ -162,7 +164,12 @@ def write_measures(con: DuckDBPyConnection, measures: Sequence[Measure]) -> int:
     """
     if len({(each.measure, each.slice) for each in measures}) != len(measures):
         raise ValueError("two figures of one measure and slice")
-    kinds = {"value": pl.Float64, "numerator": pl.Float64, "denominator": pl.Float64, "counts_people": pl.Boolean}
+    kinds = {
+        "value": pl.Float64,
+        "numerator": pl.Float64,
+        "denominator": pl.Float64,
+        "counts_people": pl.Boolean,
+    }
     names = [field.name for field in fields(Measure)]
     frame = pl.DataFrame(
         [astuple(each) for each in measures],
@@ -170,7 +177,9 @@ def write_measures(con: DuckDBPyConnection, measures: Sequence[Measure]) -> int:
         orient="row",
     )
     con.register("measure_frame", frame.to_arrow())
-    con.execute("create or replace table linkage_measure as from measure_frame order by measure, slice").fetchall()
+    con.execute(
+        "create or replace table linkage_measure as from measure_frame order by measure, slice"
+    ).fetchall()
     con.unregister("measure_frame")
     return frame.height
 
@@ -195,7 +204,11 @@ def count_levels(con: DuckDBPyConnection, pairs: str) -> dict[str, dict[str, int
 
 
 def _prepare(
-    con: DuckDBPyConnection, warehouse: str, groups: pl.DataFrame, calibration: Calibration, link_weight: float
+    con: DuckDBPyConnection,
+    warehouse: str,
+    groups: pl.DataFrame,
+    calibration: Calibration,
+    link_weight: float,
 ) -> None:
     """Create in the workbench:
 
@@ -354,9 +367,7 @@ def _loss_of(cell: Sequence[float], cells: Sequence[Sequence[float]]) -> float:
     return 0.0
 
 
-def _grouped(
-    cells: Iterable[Sequence[float]], position: int | None
-) -> dict[str, list[Sequence[float]]]:
+def _grouped(cells: Iterable[Sequence[float]], position: int | None) -> dict[str, list[Sequence[float]]]:
     groups: dict[str, list[Sequence[float]]] = {}
     for row in cells:
         groups.setdefault(ALL if position is None else str(row[position]), []).append(row)
@@ -537,7 +548,9 @@ def _person_sizes(con: DuckDBPyConnection) -> list[Measure]:
         of_class = sum(count for size, count in sizes if least <= size and (most is None or size <= most))
         name = f"{least} and more" if most is None else str(least) if least == most else f"{least} to {most}"
         measures.append(
-            ratio("person_size", "clients", f"clients {name}", of_class, persons, _SIZES_SAY, counts_people=True)
+            ratio(
+                "person_size", "clients", f"clients {name}", of_class, persons, _SIZES_SAY, counts_people=True
+            )
         )
     return measures
 
@@ -548,9 +561,7 @@ _UNLINKABLE_SAYS = (
 )
 
 
-def _unlinkable(
-    con: DuckDBPyConnection, warehouse: str, model: "Model", link_weight: float
-) -> list[Measure]:
+def _unlinkable(con: DuckDBPyConnection, warehouse: str, model: "Model", link_weight: float) -> list[Measure]:
     weigh_against_themselves(con, warehouse, model)
     con.execute(
         f"""
@@ -634,9 +645,7 @@ def _drift(con: DuckDBPyConnection, warehouse: str, model: "Model") -> list[Meas
 def drifting_pairs_sql(scored_pair: str) -> str:
     """SQL: the pairs whose levels are compared between training and a run: those that blocking brought and that
     are heavy enough to be kept."""
-    return (
-        f"(from {scored_pair} where blocking_rule <> '{WITHIN_COMPONENT}' and match_weight >= {LEAST_WEIGHT_KEPT!r})"
-    )
+    return f"(from {scored_pair} where blocking_rule <> '{WITHIN_COMPONENT}' and match_weight >= {LEAST_WEIGHT_KEPT!r})"
 
 
 def _of(slice_: str | None, family: str) -> tuple[str, str]:

@@ -213,7 +213,9 @@ class _Measures:
             if row["measure"] == measure and (not family or row["slice"].startswith(f"{family}: "))
         ]
 
-    def side_by_side(self, measures: Sequence[str], family: str) -> list[tuple[str, list[dict[str, Any] | None]]]:
+    def side_by_side(
+        self, measures: Sequence[str], family: str
+    ) -> list[tuple[str, list[dict[str, Any] | None]]]:
         """Slices of a family in rows, the measures in columns."""
         found = {measure: {row["name"]: row for row in self.of(measure, family)} for measure in measures}
         names = sorted({name for of_measure in found.values() for name in of_measure})
@@ -221,7 +223,9 @@ class _Measures:
 
     def note(self, measure: str) -> str:
         """How to read a measure."""
-        shown = (row["note"] for row in self._rows if row["measure"] == measure and row["numerator"] is not None)
+        shown = (
+            row["note"] for row in self._rows if row["measure"] == measure and row["numerator"] is not None
+        )
         return next(shown, next((row["note"] for row in self._rows if row["measure"] == measure), ""))
 
     def estimated_recall(self) -> float | None:
@@ -303,7 +307,9 @@ def _case(model: "Model", row: Mapping[str, Any]) -> Case:
     for each in comparisons():
         number = row[each.column]
         level = next(
-            level for level in each.levels if each.number_of(level.name) == number and (number >= 0 or level.tells_nothing)
+            level
+            for level in each.levels
+            if each.number_of(level.name) == number and (number >= 0 or level.tells_nothing)
         )
         weight = 0.0
         if not level.tells_nothing:
@@ -320,7 +326,9 @@ def _case(model: "Model", row: Mapping[str, Any]) -> Case:
         unadjusted_match_weight=row["unadjusted_match_weight"],
         probability=row["match_probability"],
         adjustment=adjustment,
-        rule=rule.says if rule else "No blocking rule: both are in one component, so the pair was weighed there.",
+        rule=rule.says
+        if rule
+        else "No blocking rule: both are in one component, so the pair was weighed there.",
         findings=tuple(findings),
     )
 
@@ -398,7 +406,8 @@ def _threshold_picture(training: Mapping[str, Any], link_weight: float) -> Marku
 
 def _content_security_policy(scripts: Sequence[str]) -> str:
     digests = " ".join(
-        f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'" for script in scripts
+        f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
+        for script in scripts
     )
     return (
         f"default-src 'none'; script-src 'unsafe-eval' {digests}; style-src 'unsafe-inline'; img-src data:; "
@@ -428,7 +437,7 @@ def _count(number: float | None) -> str:
 
 
 def _weight(number: float) -> str:
-    return f"{number:+.1f}".replace("-", "−")
+    return f"{number:+.1f}".replace("-", "\N{MINUS SIGN}")
 
 
 @cache

@@ -49,7 +49,9 @@ def splink_charts(
     logger.setLevel(logging.ERROR)
     try:
         linker = splink_linker(con, {**model.splink_settings, **_FOR_WATERFALL})
-        con.execute(f"create or replace table weighed_pair as select match_weight from {scored_pair}").fetchall()
+        con.execute(
+            f"create or replace table weighed_pair as select match_weight from {scored_pair}"
+        ).fetchall()
         weighed = linker.table_management.register_table_predict(
             linker.table_management.register_table("weighed_pair", "weighed_pair_in_splink")
         )
@@ -64,10 +66,28 @@ def splink_charts(
                 [_as_splink_has_it(model, case) for case in cases], remove_sensitive_data=True
             )
         page = charts["match_weights"].to_html(inline=True)
-        specifications = {name: chart.chart_dict for name, chart in charts.items()}
+        specifications = {name: _readable(chart.chart_dict) for name, chart in charts.items()}
     finally:
         logger.setLevel(level)
     return SplinkCharts(specifications=specifications, libraries=_scripts(page)[:_LIBRARIES])
+
+
+_HEADING = {"labelOrient": "top", "labelAnchor": "start", "labelAlign": "left", "labelFontWeight": "bold"}
+
+
+def _readable(specification: dict[str, Any]) -> dict[str, Any]:
+    """A chart with each comparison's name above its levels, not across them, and levels' sentences in place of SQL."""
+    says = {
+        (each.name, level.name): level.says for each in comparisons() for level in each.levels
+    }
+    for panel in (*specification.get("vconcat", ()), *specification.get("hconcat", ())):
+        if "row" in panel.get("encoding", {}):
+            panel["encoding"]["row"]["header"] |= _HEADING
+    for value in specification["data"]["values"]:
+        if "sql_condition" in value:
+            comparison_name = value.get("comparison_name", value.get("column_name"))
+            value["sql_condition"] = says.get((comparison_name, value["label_for_charts"]), "")
+    return specification
 
 
 def _as_splink_has_it(model: "Model", case: Mapping[str, Any]) -> dict[str, Any]:
@@ -91,7 +111,7 @@ def _scripts(page: str) -> tuple[str, ...]:
     found: list[str] = []
 
     class _Reader(HTMLParser):
-        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:  # noqa: ARG002
+        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
             if tag == "script":
                 found.append("")
 

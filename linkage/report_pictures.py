@@ -61,11 +61,12 @@ def line_picture(
         drawn.append(f'<polyline class="s{each.style}" points="{path}"/>')
         drawn += [_mark(across, up, each.style) for across, up in points]
     legend = "".join(
-        f'<li><span class="key k{each.style}" aria-hidden="true"></span>{escape(each.name)}</li>' for each in series
+        f'<li><span class="key k{each.style}" aria-hidden="true"></span>{escape(each.name)}</li>'
+        for each in series
     )
     return Markup(  # noqa: S704  (every text in it is escaped above)
         f'<svg role="img" viewBox="0 0 {_WIDTH} {_HEIGHT}" aria-label="{escape(says, quote=True)}">'
-        f"<title>{escape(says)}</title>{''.join(drawn)}</svg><ul class=\"legend-line\">{legend}</ul>"
+        f'<title>{escape(says)}</title>{"".join(drawn)}</svg><ul class="legend-line">{legend}</ul>'
     )
 
 

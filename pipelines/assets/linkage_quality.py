@@ -28,7 +28,9 @@ def linkage_measure(county: CountyWorkspace) -> dg.MaterializeResult:  # type: i
         ).fetchall()
         model = chosen_model(workspace, version)
         if model is None:
-            raise CheckFailedError(f"{workspace.models} holds no linkage model. Run `familiar-faces run` first.")
+            raise CheckFailedError(
+                f"{workspace.models} holds no linkage model. Run `familiar-faces run` first."
+            )
         measures = measure_linkage(
             connection,
             model,
@@ -37,7 +39,9 @@ def linkage_measure(county: CountyWorkspace) -> dg.MaterializeResult:  # type: i
             decisions=effective_decisions(workspace.stewardship),
         )
         rows = write_measures(connection, measures)
-    overall = {each.measure: each.value for each in measures if each.family == "all" and each.value is not None}
+    overall = {
+        each.measure: each.value for each in measures if each.family == "all" and each.value is not None
+    }
     return dg.MaterializeResult(metadata={"dagster/row_count": rows, **overall})
 
 

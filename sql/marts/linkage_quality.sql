@@ -18,15 +18,26 @@
 --   denominator: Of how much.
 --   note: How to read it, and in which direction it errs.
 with at_threshold as (
-    unpivot (
-        select
-            cohort,
-            is_member,
-            coalesce(member_080, false) as "at 0.80",
-            coalesce(member_095, false) as "at 0.95",
-            coalesce(member_099, false) as "at 0.99",
-        from cohort_membership
-    ) on "at 0.80", "at 0.95", "at 0.99" into name threshold value is_member_there
+    select
+        cohort,
+        is_member,
+        'at 0.80' as threshold,
+        coalesce(member_080, false) as is_member_there,
+    from cohort_membership
+    union all
+    select
+        cohort,
+        is_member,
+        'at 0.95' as threshold,
+        coalesce(member_095, false) as is_member_there,
+    from cohort_membership
+    union all
+    select
+        cohort,
+        is_member,
+        'at 0.99' as threshold,
+        coalesce(member_099, false) as is_member_there,
+    from cohort_membership
 ),
 
 cohort_count as (
