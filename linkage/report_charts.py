@@ -77,9 +77,7 @@ _HEADING = {"labelOrient": "top", "labelAnchor": "start", "labelAlign": "left", 
 
 def _readable(specification: dict[str, Any]) -> dict[str, Any]:
     """A chart with each comparison's name above its levels, not across them, and levels' sentences in place of SQL."""
-    says = {
-        (each.name, level.name): level.says for each in comparisons() for level in each.levels
-    }
+    says = {(each.name, level.name): level.says for each in comparisons() for level in each.levels}
     for panel in (*specification.get("vconcat", ()), *specification.get("hconcat", ())):
         if "row" in panel.get("encoding", {}):
             panel["encoding"]["row"]["header"] |= _HEADING

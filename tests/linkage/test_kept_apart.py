@@ -115,7 +115,8 @@ def persons(linked_county):
 def test_two_people_stay_two(persons, case):
     number = list(APART).index(case)
     sides = [
-        persons[source, token(f"case {number} side {side}", source)] for side, source in enumerate(("jail", "hospital"))
+        persons[source, token(f"case {number} side {side}", source)]
+        for side, source in enumerate(("jail", "hospital"))
     ]
     assert sides[0] != sides[1]
 

@@ -68,7 +68,9 @@ def person_of(county):
     con, _, _ = county
     return {
         (source, client): person
-        for source, client, person in con.execute("select source, client_id, person_id from person_crosswalk").fetchall()
+        for source, client, person in con.execute(
+            "select source, client_id, person_id from person_crosswalk"
+        ).fetchall()
     }
 
 
@@ -107,12 +109,16 @@ def test_estimated_precision_is_near_the_truth(county, client_pairs, person_of):
 def test_blocking_loss_without_number_is_the_share_that_only_the_number_brings(county, client_pairs):
     _, linked, found = county
     calibration = linked.model.calibration
-    rests_on_ssn = {name for name, rule in blocking_rules().items() if rule.rests_on_ssn} | {"within_component"}
+    rests_on_ssn = {name for name, rule in blocking_rules().items() if rule.rests_on_ssn} | {
+        "within_component"
+    }
     equal = comparison("ssn").number_of("equal")
     lost = known = 0.0
     for records in client_pairs.values():
         if any(number == equal for _, _, number in records):
-            probability = float(calibration.probability(np.array([max(weight for weight, _, _ in records)]))[0])
+            probability = float(
+                calibration.probability(np.array([max(weight for weight, _, _ in records)]))[0]
+            )
             known += probability
             lost += probability * all(rule in rests_on_ssn for _, rule, _ in records)
     assert close(found["blocking_loss_without_number", "all"], lost, known)
@@ -121,10 +127,16 @@ def test_blocking_loss_without_number_is_the_share_that_only_the_number_brings(c
 def test_blocking_loss_adds_up_over_its_slices(county):
     _, _, found = county
     for family in ("source pair", "missing on one side"):
-        parts = [each for (name, slice_), each in found.items() if name == "blocking_loss" and slice_.startswith(family)]
+        parts = [
+            each
+            for (name, slice_), each in found.items()
+            if name == "blocking_loss" and slice_.startswith(family)
+        ]
         whole = found["blocking_loss", "all"]
         assert sum(each.numerator for each in parts) == pytest.approx(whole.numerator, abs=0.1 * len(parts))
-        assert sum(each.denominator for each in parts) == pytest.approx(whole.denominator, abs=0.1 * len(parts))
+        assert sum(each.denominator for each in parts) == pytest.approx(
+            whole.denominator, abs=0.1 * len(parts)
+        )
 
 
 def test_estimated_blocking_loss_is_of_the_size_of_the_true_one(county):
@@ -150,7 +162,10 @@ def test_estimated_blocking_loss_is_of_the_size_of_the_true_one(county):
         if "name" in missing and "number" in missing
     }
     for source, client, who in linked.truth.iter_rows():
-        if (source, client) not in nameless:  # of whom nobody can know anything, and the estimate says nothing
+        if (
+            source,
+            client,
+        ) not in nameless:  # of whom nobody can know anything, and the estimate says nothing
             people[who].append((source, client))
     true = [pair for clients in people.values() for pair in combinations(sorted(clients), 2)]
     loss = sum(pair not in pairs for pair in true) / len(true)
@@ -181,7 +196,9 @@ def test_link_rates_and_sizes_count_persons(county, person_of):
     by_person = defaultdict(list)
     for (source, _), person in person_of.items():
         by_person[person].append(source)
-    jail, ems = ({person for person, seen in by_person.items() if source in seen} for source in ("jail", "ems"))
+    jail, ems = (
+        {person for person, seen in by_person.items() if source in seen} for source in ("jail", "ems")
+    )
     assert close(found["link_rate", "source pair: ems with jail"], len(jail & ems), min(len(jail), len(ems)))
     sizes = [found[key] for key in found if key[0] == "person_size"]
     assert sum(each.numerator for each in sizes) == len(by_person)
@@ -247,8 +264,12 @@ def test_level_counts_are_those_of_the_pairs(county):
 def test_steward_labels_are_counted_on_both_sides_of_the_threshold(county, client_pairs):
     con, linked, _ = county
     link_weight = linked.model.calibration.link_weight
-    heavy = sorted(pair for pair, records in client_pairs.items() if max(each[0] for each in records) >= link_weight)
-    light = sorted(pair for pair, records in client_pairs.items() if max(each[0] for each in records) < link_weight)
+    heavy = sorted(
+        pair for pair, records in client_pairs.items() if max(each[0] for each in records) >= link_weight
+    )
+    light = sorted(
+        pair for pair, records in client_pairs.items() if max(each[0] for each in records) < link_weight
+    )
     judged = [(*pair, "link") for pair in heavy[:9]] + [(*heavy[9], "do_not_link"), (*light[0], "link")]
     decisions = pl.DataFrame(
         [(*left, *right, judgement) for left, right, judgement in judged],
@@ -286,7 +307,9 @@ def test_stability_index_is_the_symmetric_divergence_of_the_shares(before, now):
     names = set(before) | set(now)
     old, new = ({name: each.get(name, 0) + 0.5 for name in names} for each in (before, now))
     p, q = ({name: value / sum(each.values()) for name, value in each.items()} for each in (old, new))
-    divergence = sum(q[name] * math.log(q[name] / p[name]) + p[name] * math.log(p[name] / q[name]) for name in names)
+    divergence = sum(
+        q[name] * math.log(q[name] / p[name]) + p[name] * math.log(p[name] / q[name]) for name in names
+    )
     assert population_stability_index(before, now) == pytest.approx(divergence, abs=1e-9)
     assert population_stability_index(before, now) == pytest.approx(population_stability_index(now, before))
 

@@ -21,7 +21,9 @@ THRESHOLD = 11
         pytest.param(night("n", "2024-03-10"), 0, id="the night of the release"),
         pytest.param(night("n", "2024-03-11"), 0, id="the night after"),
         pytest.param(
-            visit("v", "2024-03-03T08:00", "2024-03-05T08:00", kind="inpatient"), 1, id="admitted while in jail"
+            visit("v", "2024-03-03T08:00", "2024-03-05T08:00", kind="inpatient"),
+            1,
+            id="admitted while in jail",
         ),
         pytest.param(
             visit("v", "2024-03-03T08:00", "2024-03-04T08:00", kind="inpatient"), 0, id="admitted for one day"
@@ -30,12 +32,16 @@ THRESHOLD = 11
             visit("v", "2024-03-09T20:00", "2024-03-20T08:00", kind="inpatient"), 0, id="admitted on release"
         ),
         pytest.param(
-            visit("v", "2024-03-03T08:00", "2024-03-05T08:00", kind="inpatient", admit_origin="law_enforcement"),
+            visit(
+                "v", "2024-03-03T08:00", "2024-03-05T08:00", kind="inpatient", admit_origin="law_enforcement"
+            ),
             0,
             id="brought from jail",
         ),
         pytest.param(
-            visit("v", "2024-03-03T08:00", "2024-03-05T08:00", kind="inpatient", disposition="law_enforcement"),
+            visit(
+                "v", "2024-03-03T08:00", "2024-03-05T08:00", kind="inpatient", disposition="law_enforcement"
+            ),
             0,
             id="brought back to jail",
         ),
@@ -84,11 +90,15 @@ def published(measures, encounters=None):
         (measure, family, slice_, part / whole if whole else None, part, whole, "A note.", counts)
         for measure, family, slice_, part, whole, counts in measures
     ]
-    bookings = [booking(f"b{number}", f"2024-0{number}-05", f"2024-0{number}-09", smi=True) for number in range(1, 6)]
+    bookings = [
+        booking(f"b{number}", f"2024-0{number}-05", f"2024-0{number}-09", smi=True) for number in range(1, 6)
+    ]
     connection = warehouse(encounters or [*bookings, night("n", "2024-06-01")], linkage_measures=filled)
     for name, relation in load_relations().items():
         if name == "cohort_membership":
-            build_cohort_inputs(connection, [cohort({"count": ["booking"], "at_least": 4, "within_months": 12}, "often")])
+            build_cohort_inputs(
+                connection, [cohort({"count": ["booking"], "at_least": 4, "within_months": 12}, "often")]
+            )
         build(connection, relation)
     return {
         (measure, slice_): (value, numerator, denominator)
@@ -109,7 +119,9 @@ def test_a_share_of_few_is_withheld_and_a_share_of_enough_is_not():
     assert found["m", "enough"] == (pytest.approx(3 / 11), 3, 11)
 
 
-@pytest.mark.parametrize(("people", "withheld"), [(0, False), (1, True), (10, True), (11, False), (90, True), (100, False)])
+@pytest.mark.parametrize(
+    ("people", "withheld"), [(0, False), (1, True), (10, True), (11, False), (90, True), (100, False)]
+)
 def test_few_people_are_withheld_and_so_are_those_they_leave(people, withheld):
     found = published([("m", "all", "all", people, 100, True)])
     assert (found["m", "all"] == NOTHING) is withheld
@@ -123,7 +135,9 @@ def test_what_subtraction_would_tell_is_withheld_as_well():
             ("m", "sex", "sex: X", 2, 4, False),
         ]
     )
-    assert {slice_ for (measure, slice_), values in found.items() if measure == "m" and values == NOTHING} == {
+    assert {
+        slice_ for (measure, slice_), values in found.items() if measure == "m" and values == NOTHING
+    } == {
         "sex: F",
         "sex: X",
     }
