@@ -129,13 +129,15 @@ def single_best_links(
     once = list(lasting if duplicate_free is None else duplicate_free)
     source = weighed.clients.get_column("source").to_numpy()
     found = []
+    kept = weighed.brought & (weighed.weight >= min(thresholds))
+    paired = np.unique(np.concatenate([weighed.a[kept], weighed.b[kept]]))
     with duckdb.connect() as con:
-        nodes = weighed.clients.select(
+        # Splink's time grows with the square of the clients, so those without a pair stay out: they stay alone.
+        nodes = weighed.clients.filter(pl.col("client").is_in(paired.tolist())).select(
             "client", pl.col("source").alias("source_dataset"), pl.lit(1).alias("nothing")
         )
         con.register("node_frame", nodes.to_arrow())
         con.execute("create table node as from node_frame").fetchall()
-        kept = weighed.brought & (weighed.weight >= min(thresholds))
         edges = pl.DataFrame(
             {
                 "client_l": weighed.a[kept],
@@ -159,16 +161,11 @@ def single_best_links(
                 predicted, once, threshold_match_probability=float(1 / (1 + np.exp2(-threshold)))
             )
             rows = con.execute(
-                f"select dense_rank() over (order by cluster_id) as label from {clustered.physical_name} "
-                "order by client"
+                f"select client, dense_rank() over (order by cluster_id) as label from {clustered.physical_name}"
             ).fetchnumpy()
-            found.append(
-                Clustering(
-                    method="single best links",
-                    threshold=threshold,
-                    labels=np.asarray(rows["label"], np.int64),
-                )
-            )
+            labels = -1 - np.arange(weighed.clients.height)
+            labels[np.asarray(rows["client"], np.int64)] = rows["label"]
+            found.append(Clustering(method="single best links", threshold=threshold, labels=labels))
     return found
 
 

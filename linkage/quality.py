@@ -324,7 +324,8 @@ _WITHOUT_NUMBER_SAYS = (
 _LOSS_SAYS = (
     "Estimated share of true pairs that no blocking rule brings. Of pairs in which a number is missing, found F are "
     "taken as F / (1 - loss), with the loss of blocking_loss_without_number for the same source pair and missing "
-    "fields; pairs with two numbers are taken as all found. Too low for both reasons."
+    "fields; pairs with two numbers are taken as all found. Too low for both reasons, and because records without name "
+    "and number, which nothing can find, are not in it (see unlinkable_records)."
 )
 
 

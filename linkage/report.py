@@ -9,6 +9,7 @@ import base64
 import datetime as dt
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -199,7 +200,7 @@ class _Measures:
     """The rows of `linkage_quality`, by measure and by what the slices divide."""
 
     def __init__(self, quality: pl.DataFrame) -> None:
-        self._rows = quality.sort("measure", "slice").to_dicts()
+        self._rows = sorted(quality.to_dicts(), key=lambda row: (row["measure"], _in_order(row["slice"])))
 
     def one(self, measure: str, slice_: str = "all") -> dict[str, Any] | None:
         """The row of one measure and slice, None where there is none."""
@@ -218,7 +219,7 @@ class _Measures:
     ) -> list[tuple[str, list[dict[str, Any] | None]]]:
         """Slices of a family in rows, the measures in columns."""
         found = {measure: {row["name"]: row for row in self.of(measure, family)} for measure in measures}
-        names = sorted({name for of_measure in found.values() for name in of_measure})
+        names = sorted({name for of_measure in found.values() for name in of_measure}, key=_in_order)
         return [(name, [found[measure].get(name) for measure in measures]) for name in names]
 
     def note(self, measure: str) -> str:
@@ -234,6 +235,12 @@ class _Measures:
         if weighed is None or weighed["value"] is None:
             return None
         return float(weighed["value"] * (1 - ((lost or {}).get("value") or 0.0)))
+
+
+def _in_order(name: str) -> list[Any]:
+    """Sort key under which numbers in a name count as numbers, and what is below a number comes before it."""
+    parts = re.split(r"(\d+)", name.replace("under 18", "0"))
+    return [int(part) if part.isdigit() else part for part in parts]
 
 
 def _sample_pairs(con: DuckDBPyConnection, warehouse: str, link_weight: float) -> None:

@@ -74,6 +74,9 @@ def splink_charts(
 
 _HEADING = {"labelOrient": "top", "labelAnchor": "start", "labelAlign": "left", "labelFontWeight": "bold"}
 
+_ROOM_FOR_LABELS = 90
+"""Pixels: the names of levels are longer than Vega reckons once the headings stand above them."""
+
 
 def _readable(specification: dict[str, Any]) -> dict[str, Any]:
     """A chart with each comparison's name above its levels, not across them, and levels' sentences in place of SQL."""
@@ -81,6 +84,7 @@ def _readable(specification: dict[str, Any]) -> dict[str, Any]:
     for panel in (*specification.get("vconcat", ()), *specification.get("hconcat", ())):
         if "row" in panel.get("encoding", {}):
             panel["encoding"]["row"]["header"] |= _HEADING
+            specification["padding"] = {"left": _ROOM_FOR_LABELS, "top": 5, "right": 5, "bottom": 5}
     for value in specification["data"]["values"]:
         if "sql_condition" in value:
             comparison_name = value.get("comparison_name", value.get("column_name"))

@@ -9,8 +9,8 @@ from html import escape
 
 from markupsafe import Markup
 
-_WIDTH, _HEIGHT = 640, 280
-_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 16, 14, 44
+_WIDTH, _HEIGHT = 500, 260
+_LEFT, _RIGHT, _TOP, _BOTTOM = 66, 16, 14, 44
 _MARKS = ("circle", "square", "line")
 
 

@@ -40,7 +40,7 @@ def evaluate_workspace(workspace: Workspace, truth_file: Path) -> str:
     with workspace.only_run():
         evaluation, cohorts = measured_against_truth(workspace, truth)
         known = KnownTruth(clients=truth, measured=Truth(evaluation=evaluation, cohorts=cohorts))
-        with workspace.connect(read_only=True) as connection:
+        with workspace.connect() as connection:
             page = write_linkage_report(workspace, connection, known=known, compare_methods=True)
     return (
         f"{evaluation.as_text()}\n\nCohort membership\n{cohorts_as_text(cohorts)}\n\nSide by side with other methods, "

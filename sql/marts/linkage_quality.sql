@@ -70,8 +70,8 @@ measured as (
         count(*) filter (where impossible_encounters > 0) / count(*) as value,
         count(*) filter (where impossible_encounters > 0) as numerator,
         count(*) as denominator,
-        'Of the persons met by both, the share who were in both places at once. Some are wrong times, not wrong '
-        || 'links; two people who were never in two places at once are not seen.' as note,
+        'Of the persons met by both, the share who were in both places at once. Some are wrong times, not '
+        || 'wrong links; two people who were never in two places at once are not seen.' as note,
         true as counts_people,
     from impossible_life
     group by contradiction
@@ -100,7 +100,7 @@ measured as (
             members,
             'cohort_members_entering' as measure,
             entering as numerator,
-            'Members at this probability who are none at the chosen threshold, against members there.' as note,
+            'Members at this probability who are none at the chosen threshold, against those.' as note,
         from cohort_count
         union all
         select
@@ -108,29 +108,40 @@ measured as (
             members,
             'cohort_members_leaving' as measure,
             leaving as numerator,
-            'Members at the chosen threshold who are none at this probability, against members there.' as note,
+            'Members at the chosen threshold who are none at this probability, against all.' as note,
         from cohort_count
     ) as cohort_measure
 ),
 
 judged as (
     select
-        measured.*,
+        measured.measure,
+        measured.family,
+        measured.slice,
+        measured.value,
+        measured.numerator,
+        measured.denominator,
+        measured.note,
         run_parameter.small_cell_threshold as least,
         coalesce(
-            (denominator > 0 and denominator < least)
+            (measured.denominator > 0 and measured.denominator < run_parameter.small_cell_threshold)
             or (
-                counts_people
+                measured.counts_people
                 and (
-                    (numerator > 0 and numerator < least)
-                    or (abs(denominator - numerator) > 0 and abs(denominator - numerator) < least)
+                    (measured.numerator > 0 and measured.numerator < run_parameter.small_cell_threshold)
+                    or (
+                        abs(measured.denominator - measured.numerator) > 0
+                        and abs(measured.denominator - measured.numerator)
+                        < run_parameter.small_cell_threshold
+                    )
                 )
             ),
             false
         ) as is_small,
-        family in ('source', 'source pair', 'sex', 'age_band', 'missing', 'missing on one side', 'clients')
-            as is_a_division,
-        if(family = 'clients', numerator, denominator) as part,
+        measured.family in (
+            'source', 'source pair', 'sex', 'age_band', 'missing', 'missing on one side', 'clients'
+        ) as is_a_division,
+        if(measured.family = 'clients', measured.numerator, measured.denominator) as part,
     from measured
     cross join run_parameter
 ),
@@ -138,7 +149,8 @@ judged as (
 compared as (
     select
         *,
-        bool_or(is_small) over (partition by family = 'cohort', if(family = 'cohort', slice, measure || slice))
+        bool_or(is_small)
+            over (partition by family = 'cohort', if(family = 'cohort', slice, measure || slice))
             as is_withheld_itself,
         count(*) filter (where is_small) over (partition by measure, family) as withheld_parts,
         sum(part) filter (where is_small) over (partition by measure, family) as withheld_sum,

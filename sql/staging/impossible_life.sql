@@ -1,8 +1,8 @@
 -- impossible_life
 --
--- Persons met by the jail and by another system, and how often they were in two places at once: what no one
--- person can do, and so a sign of two people linked as one (or of a wrong time). Only bookings with a recorded
--- end count, so that a release nobody recorded makes no contradiction.
+-- Persons met by the jail and by another system, and how often they were in two places at once: what nobody
+-- can do, and so a sign of two people linked as one (or of a wrong time). Only bookings with a recorded end
+-- count, so that a release nobody recorded makes no contradiction.
 --
 -- Jail and shelter: a bed night between the day of booking and the day of release, neither of them included.
 -- Jail and hospital: an admission that overlaps a booking by more than 24 hours and names law enforcement
@@ -13,7 +13,8 @@
 -- Order: person_id, contradiction
 -- Columns:
 --   person_id: The person.
---   contradiction: jail_and_shelter or jail_and_hospital; a row means that both were met, not that they clash.
+--   contradiction: jail_and_shelter or jail_and_hospital; a row means that both were met, not that they
+--     clash.
 --   encounters: Bed nights or admissions that could have clashed.
 --   impossible_encounters: Those that did.
 with booking as (

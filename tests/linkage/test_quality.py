@@ -1,4 +1,4 @@
-"""Quality told without the truth: every formula against plain Python, and estimates against the truth they stand for."""
+"""Quality told without the truth: formulas against plain Python, estimates against the truth they stand for."""
 
 import math
 from collections import Counter, defaultdict
