@@ -28,8 +28,8 @@ from linkage.report import MethodComparison, Truth, gather, render
 from linkage.training import Model
 from pipelines.models import chosen_model
 from pipelines.workspace import Workspace
+from quality.data_docs import LINKAGE_REPORT_NAME
 
-REPORT_NAME = "linkage_report.html"
 REPORT_WITH_TRUTH_NAME = "linkage_report_with_truth.html"
 
 _MOST_PAIRS_COMPARED = 300_000
@@ -76,7 +76,7 @@ def write_linkage_report(
             methods=_methods(connection, model, link_weight, known) if compare_methods else None,
             truth=known.measured if known else None,
         )
-    path = workspace.quality_docs / (REPORT_NAME if known is None else REPORT_WITH_TRUTH_NAME)
+    path = workspace.quality_docs / (LINKAGE_REPORT_NAME if known is None else REPORT_WITH_TRUTH_NAME)
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     draft.write_text(page, encoding="utf-8")
     draft.chmod(0o600)
