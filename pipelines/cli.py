@@ -288,6 +288,60 @@ def evaluate(workspace: Path, truth: Path) -> None:
     click.echo(evaluate_workspace(Workspace(workspace), truth))
 
 
+@cli.command(
+    epilog=_example(
+        "familiar-faces decide --workspace county do-not-link jail:5f1c... ems:90ab... "
+        "--by 'A. Steward' --note 'both in custody on one day'"
+    )
+)
+@_workspace_option
+@click.argument("judgement", required=False, type=click.Choice(["link", "do-not-link", "withdraw"]))
+@click.argument("clients", nargs=-1, metavar="SOURCE:CLIENT_ID SOURCE:CLIENT_ID")
+@click.option("--by", "steward", help="Who decides.")
+@click.option("--note", default="", help="Why, in a few words; nothing from a record.")
+@click.option(
+    "--file", "file", type=_EXISTING_FILE, help="A CSV file of decisions (docs/steward.md) instead."
+)
+@click.option("--list", "list_them", is_flag=True, help="Print the decisions that hold, as CSV.")
+@click.option("--history", is_flag=True, help="Print every decision ever recorded, as CSV.")
+def decide(
+    workspace: Path,
+    judgement: str | None,
+    clients: tuple[str, ...],
+    steward: str | None,
+    note: str,
+    file: Path | None,
+    list_them: bool,
+    history: bool,
+) -> None:
+    """Record that two clients are, or are not, one person; or withdraw what was recorded.
+
+    The next run keeps to it, and so does every later one, whatever the records say. Ids are pseudonymous, as in
+    the release's person_crosswalk.
+    """
+    from pipelines.decide import listed, read_statements, record, statement
+    from pipelines.workspace import Workspace
+
+    asked = sum([judgement is not None, file is not None, list_them, history])
+    if asked != 1:
+        raise UsageError("Say one thing: a judgement and two clients, or --file, --list or --history.")
+    county = Workspace(workspace)
+    county.settings()
+    if list_them or history:
+        click.echo(listed(county, all_of_them=history).write_csv(), nl=False)
+        return
+    if not steward:
+        raise UsageError("A decision needs the name of the steward who makes it: --by NAME.")
+    if file is not None:
+        statements = read_statements(file)
+    elif judgement is None or len(clients) != 2:
+        raise UsageError("A decision needs two clients, each written SOURCE:CLIENT_ID.")
+    else:
+        statements = [statement(judgement, clients[0], clients[1], note)]
+    recorded = record(county, statements, steward=steward)
+    click.echo(f"{recorded} recorded in {county.stewardship}; the next run keeps to it.")
+
+
 @cli.group(
     invoke_without_command=True,
     epilog=_example(
