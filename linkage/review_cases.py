@@ -7,7 +7,8 @@ times the number of encounters that another answer would give to another person,
     H(p) = -p log2 p - (1 - p) log2 (1 - p)        (Shannon 1948; in bits)
 
 where p is the calibrated probability that the two are one person (of a pair that is linked in company, at
-least that of the link threshold) and a side is a client's whole cluster while the two are apart, the client
+least that of the link threshold and of the average weight, average linkage's own yardstick, by which the less
+certain of the two belongs to its cluster) and a side is a client's whole cluster while the two are apart, the client
 alone while they are together. Where the evidence contradicts itself (a union that clustering refused, a life
 that cannot be, a cluster too large) p says little, and the uncertainty counts as one bit.
 
@@ -26,6 +27,7 @@ import polars as pl
 from duckdb import DuckDBPyConnection
 
 from linkage.blocking import build_compared_record, workbench
+from linkage.clustering import HEAVIEST, LIGHTEST
 from linkage.model import (
     RAREST_NAME,
     Comparison,
@@ -133,8 +135,9 @@ class ReviewCases:
       `PAIR`, match_weight, match_probability, unadjusted_match_weight, adjustment (its sentence or null),
       blocking_rule, linked (whether the two share a cluster), affected (encounters), information,
       encounters_l, encounters_r (how many each client has).
-    - evidence: case_id, position, comparison, level, says, tells_nothing, match_weight (log2); one row per
-      comparison. With the prior's and the adjustment's weight they add up to the case's.
+    - evidence: case_id, position, comparison, level, says, tells_nothing, share (of the clients that have the
+      value both have, where its rarity counts), match_weight (log2); one row per comparison. With the prior's
+      and the adjustment's weight they add up to the case's.
     - encounters: case_id, side (l or r), source, kind, started_at, ended_at, is_open, is_stay.
     - companions: case_id, side, source, clients: who else is in each side's cluster, counted by source.
     """
@@ -207,31 +210,47 @@ def _number_clients(con: DuckDBPyConnection) -> None:
 def _weigh_information(con: DuckDBPyConnection, model: "Model", link_weight: float) -> None:
     """Create the temporary table `informative_pair`: a < b (client numbers), match_weight (of their strongest
     pair of records), linked, affected, uncertainty (bits)."""
-    in_company = f"if(linked, greatest(match_weight, {link_weight!r}::double), match_weight)"
     con.execute(
         f"""
+        create or replace temp table weighed_client_pair as
+        select least(l.client, r.client) as a, greatest(l.client, r.client) as b,
+            max(match_weight) as match_weight,
+            any_value(l.cluster_id = r.cluster_id) as linked,
+            greatest(1, any_value(if(l.cluster_id = r.cluster_id,
+                least(l.encounters, r.encounters), least(ls.encounters, rs.encounters)))) as affected
+        from scored_pair
+        inner join source_record as lr on lr.source_record_id = source_record_id_l
+        inner join source_record as rr on rr.source_record_id = source_record_id_r
+        inner join reviewed_client as l on (l.source, l.client_id) = (lr.source, lr.client_id)
+        inner join reviewed_client as r on (r.source, r.client_id) = (rr.source, rr.client_id)
+        inner join cluster_size as ls on ls.cluster_id = l.cluster_id
+        inner join cluster_size as rs on rs.cluster_id = r.cluster_id
+        where l.client <> r.client
+        group by all;
+
+        create or replace temp table in_company as
+        select client, avg(greatest({LIGHTEST}, least({HEAVIEST}, match_weight))) as average_weight
+        from (
+            select a as client, match_weight from weighed_client_pair where linked
+            union all
+            select b, match_weight from weighed_client_pair where linked
+        )
+        group by client;
+
         create or replace temp table informative_pair as
         select *, -p * log2(p) - (1 - p) * log2(1 - p) as uncertainty
         from (
-            select weighed.a, weighed.b, match_weight, linked, affected,
-                greatest(1e-9, least(1 - 1e-9, {model.calibration.probability_sql(in_company)})) as p
+            select a, b, match_weight, linked, affected,
+                greatest(1e-9, least(1 - 1e-9, {model.calibration.probability_sql("weight")})) as p
             from (
-                select least(l.client, r.client) as a, greatest(l.client, r.client) as b,
-                    max(match_weight) as match_weight,
-                    any_value(l.cluster_id = r.cluster_id) as linked,
-                    greatest(1, any_value(if(l.cluster_id = r.cluster_id,
-                        least(l.encounters, r.encounters), least(ls.encounters, rs.encounters)))) as affected
-                from scored_pair
-                inner join source_record as lr on lr.source_record_id = source_record_id_l
-                inner join source_record as rr on rr.source_record_id = source_record_id_r
-                inner join reviewed_client as l on (l.source, l.client_id) = (lr.source, lr.client_id)
-                inner join reviewed_client as r on (r.source, r.client_id) = (rr.source, rr.client_id)
-                inner join cluster_size as ls on ls.cluster_id = l.cluster_id
-                inner join cluster_size as rs on rs.cluster_id = r.cluster_id
-                where l.client <> r.client
-                group by all
-            ) as weighed
-        )
+                select weighed_client_pair.*,
+                    if(linked, greatest(match_weight, {link_weight!r}::double,
+                        least(l.average_weight, r.average_weight)), match_weight) as weight
+                from weighed_client_pair
+                left join in_company as l on l.client = a
+                left join in_company as r on r.client = b
+            )
+        );
         """
     ).fetchall()
 
@@ -358,7 +377,8 @@ def _choose(con: DuckDBPyConnection, queue_size: int) -> pl.DataFrame:
         for kind, taken in [(CaseKind.SECOND_REVIEW, by_kind[CaseKind.SECOND_REVIEW].height), *room.items()]
     ]
     first, others = ordered[0], pl.concat(ordered[1:]).sort("turn", "kind", "case_id")
-    return pl.concat([first, others]).drop("turn", "waits").with_row_index("position", offset=1)
+    queue: pl.DataFrame = pl.concat([first, others])
+    return queue.drop("turn", "waits").with_row_index("position", offset=1)
 
 
 def _room(found: dict[CaseKind, int], queue_size: int) -> dict[CaseKind, int]:
@@ -397,9 +417,8 @@ def _weigh(con: DuckDBPyConnection, model: "Model") -> list[dict[str, Any]]:
         ).fetchall()
         scored = scored_pairs_sql(model.parameters, model.calibration, lower_weight=-math.inf)
         rarities = ", ".join(f"tf_{column}" for column in rarity_columns())
-        return (
-            con.sql(
-                f"""
+        strongest: pl.DataFrame = con.sql(
+            f"""
                 select case_id, scored.* exclude (blocking_rule), {rarities},
                     coalesce(brought.blocking_rule, '{WITHIN_COMPONENT}') as blocking_rule
                 from case_pair
@@ -414,10 +433,8 @@ def _weigh(con: DuckDBPyConnection, model: "Model") -> list[dict[str, Any]]:
                 ) = 1
                 order by case_id
                 """
-            )
-            .pl()
-            .to_dicts()
-        )
+        ).pl()
+        return strongest.to_dicts()
 
 
 def _with_weights(chosen: pl.DataFrame, weighed: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
@@ -459,11 +476,13 @@ def _evidence(weighed: Sequence[Mapping[str, Any]], parameters: Parameters) -> p
                     "level": level.name,
                     "says": level.says,
                     "tells_nothing": level.tells_nothing,
+                    "share": pair[f"tf_{level.rarity_of}"] if level.rarity_of else None,
                     "match_weight": _weight_of(each, level, pair, parameters),
                 }
             )
     schema = {"case_id": pl.String, "position": pl.Int64, "comparison": pl.String, "level": pl.String}
-    schema |= {"says": pl.String, "tells_nothing": pl.Boolean, "match_weight": pl.Float64}
+    schema |= {"says": pl.String, "tells_nothing": pl.Boolean, "share": pl.Float64}
+    schema |= {"match_weight": pl.Float64}
     return pl.DataFrame(rows, schema=schema)
 
 

@@ -344,6 +344,70 @@ def decide(
 
 @cli.group(
     invoke_without_command=True,
+    epilog=_example("familiar-faces review --workspace county --steward 'A. Steward'"),
+)
+@click.option("--workspace", type=_FOLDER, envvar="FAMILIAR_FACES_WORKSPACE", help="The county's folder.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=8765, show_default=True, help="0 takes a free one."
+)
+@click.option(
+    "--host", default="127.0.0.1", show_default=True, help="Another address opens it to other machines."
+)
+@click.option("--steward", help="Print an address that opens the desk once, for this steward.")
+@click.option("--show-scores", is_flag=True, help="Show match weights before the steward has answered.")
+@click.pass_context
+def review(
+    context: click.Context,
+    workspace: Path | None,
+    port: int,
+    host: str,
+    steward: str | None,
+    show_scores: bool,
+) -> None:
+    """Open the stewards' desk for uncertain links in a browser; it works while a run is under way."""
+    if context.invoked_subcommand is not None:
+        return
+    if workspace is None:
+        raise UsageError("No workspace: pass --workspace or set FAMILIAR_FACES_WORKSPACE.")
+    from pipelines.desk import serve_desk
+    from pipelines.workspace import Workspace
+
+    serve_desk(Workspace(workspace), host=host, port=port, steward=steward, blind=not show_scores)
+
+
+@review.command(
+    "token", epilog=_example("familiar-faces review token --workspace county --steward 'A. Steward'")
+)
+@_workspace_option
+@click.option("--steward", required=True, help="Whose token it is; the name stands beside every answer.")
+def review_token(workspace: Path, steward: str) -> None:
+    """Make a steward's token for the desk. It is shown once, kept as a hash only, and good for 90 days."""
+    from pipelines.workspace import Workspace
+    from quality.desk.stewards import issue_token
+
+    county = Workspace(workspace)
+    county.settings()
+    click.echo(issue_token(county.stewardship, steward, now=dt.datetime.now(dt.UTC)))
+
+
+@review.command(
+    "revoke", epilog=_example("familiar-faces review revoke --workspace county --steward 'A. Steward'")
+)
+@_workspace_option
+@click.option("--steward", required=True, help="Whose tokens end now.")
+def review_revoke(workspace: Path, steward: str) -> None:
+    """End every token of a steward. Restart the desk to end an open visit, too."""
+    from pipelines.workspace import Workspace
+    from quality.desk.stewards import revoke_tokens
+
+    county = Workspace(workspace)
+    county.settings()
+    ended = revoke_tokens(county.stewardship, steward, now=dt.datetime.now(dt.UTC))
+    click.echo(f"{ended} token{'' if ended == 1 else 's'} revoked.")
+
+
+@cli.group(
+    invoke_without_command=True,
     epilog=_example(
         "familiar-faces release --workspace county; familiar-faces release list --workspace county"
     ),

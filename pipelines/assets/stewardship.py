@@ -1,10 +1,11 @@
-"""What stewards decided, held against the persons that a run made."""
+"""What stewards decided, held against the persons that a run made, and what they should look at next."""
 
 import dagster as dg
 
 from linkage.decisions import effective_decisions, waiting_decisions
 from pipelines.assets.linkage import person_crosswalk
 from pipelines.decide import broken_sentence
+from pipelines.desk import prepare_cases
 from pipelines.resources import WAREHOUSE_POOL, CountyWorkspace
 
 
@@ -32,4 +33,21 @@ def decisions_are_honoured(county: CountyWorkspace) -> dg.AssetCheckResult:  # n
     )
 
 
+@dg.asset(
+    deps=[person_crosswalk, "latest_encounter", "run_parameter"],
+    group_name="linkage",
+    description="Uncertain pairs for the review desk, in a file of its own that stewards can read at any time.",
+    kinds={"sqlite"},
+    pool=WAREHOUSE_POOL,
+)
+def review_case(county: CountyWorkspace) -> dg.MaterializeResult:  # type: ignore[type-arg]  # noqa: D103
+    workspace = county.open()
+    with county.warehouse() as connection:
+        kinds = prepare_cases(workspace, connection)
+    return dg.MaterializeResult(
+        metadata={"dagster/row_count": sum(kinds.values()), "kinds": dg.MetadataValue.json(kinds)}
+    )
+
+
+stewardship_assets = [review_case]
 stewardship_checks = [decisions_are_honoured]
