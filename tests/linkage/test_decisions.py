@@ -107,7 +107,7 @@ def test_a_file_from_before_notes_gets_them(tmp_path):
         max_size=8,
     )
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_decisions_are_refused_exactly_when_plain_python_finds_a_contradiction(said):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "stewardship.sqlite"

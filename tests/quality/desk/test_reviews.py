@@ -128,7 +128,7 @@ def test_answers_cannot_be_changed(stewardship):
         max_size=10,
     )
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_what_holds_is_what_the_standing_answers_say_in_plain_python(said):
     standing = []
     for steward, answer in said:
