@@ -6,6 +6,7 @@ from collections.abc import Iterable
 import duckdb
 
 from linkage.errors import PolicyError
+from pipelines.decide import refuse_broken_decisions
 from pipelines.relations import describe, described_inputs, load_relations
 from pipelines.release import Release, publish
 from pipelines.settings import CountySettings
@@ -36,12 +37,13 @@ def publish_prepared(
 ) -> Release:
     """Publish the tables in the warehouse if they were checked, and signed where the county asks for it.
 
-    Raises CheckFailedError when a check of `suites` was not run on this state or stops it, and PolicyError when an
-    agreement has expired since or the sign-off is missing.
+    Raises CheckFailedError when a check of `suites` was not run on this state or stops it, or a steward's decision
+    is not honoured, and PolicyError when an agreement has expired since or the sign-off is missing.
     """
     settings = workspace.settings()
     state = run_state(workspace, connection, settings)
     checks = require_checks(connection, state, suites)
+    refuse_broken_decisions(connection, workspace.stewardship)
     for source in sorted({source for source, *_ in state["deliveries"]}):
         settings.agreement_for(source, today)
     signer = _signer(workspace, settings, fingerprint(state))

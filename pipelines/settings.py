@@ -72,6 +72,18 @@ class ReleasePolicy:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReviewPolicy:
+    """What stewards are asked at the review desk.
+
+    `queue_size` is the number of uncertain pairs that each run prepares, `double_review_share` the share of them that
+    two stewards label, so that their agreement can be told.
+    """
+
+    queue_size: int = 200
+    double_review_share: float = 0.1
+
+
+@dataclass(frozen=True, kw_only=True)
 class CountySettings:
     """One validated county file, with the SHA-256 of its bytes."""
 
@@ -82,6 +94,7 @@ class CountySettings:
     agreements: Mapping[str, Agreement]
     linkage: LinkagePolicy
     release: ReleasePolicy
+    review: ReviewPolicy
     cohorts: tuple[CohortDefinition, ...]
     sha256: str
 
@@ -140,12 +153,13 @@ def load_settings(path: Path) -> CountySettings:
         agreements=_read_agreements(reader, top.get("agreements", {})),
         linkage=_read_linkage(reader, top.get("linkage", {})),
         release=_read_release(reader, top.get("release", {})),
+        review=_read_review(reader, top.get("review", {})),
         cohorts=parse_cohorts(top.get("cohorts", [])),
         sha256=hashlib.sha256(text).hexdigest(),
     )
 
 
-_TOP_SECTIONS = {"county", "code_lists", "agreements", "linkage", "release", "cohorts"}
+_TOP_SECTIONS = {"county", "code_lists", "agreements", "linkage", "release", "review", "cohorts"}
 
 
 @dataclass(frozen=True)
@@ -183,6 +197,12 @@ class _SectionReader:
         if not isinstance(value, int) or isinstance(value, bool) or value < at_least:
             raise UsageError(f"{self.path}, {where} {key}: expected a whole number of at least {at_least}.")
         return value
+
+    def share(self, table: dict[str, Any], key: str, where: str, default: float) -> float:
+        value = table.get(key, default)
+        if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= 1:
+            raise UsageError(f"{self.path}, {where} {key}: expected a share from 0 to 1.")
+        return float(value)
 
     def yes_or_no(self, table: dict[str, Any], key: str, where: str) -> bool:
         value = table.get(key, False)
@@ -264,6 +284,16 @@ def _read_release(reader: _SectionReader, table: Any) -> ReleasePolicy:
         sign_off_required=reader.yes_or_no(keys, "sign_off_required", where),
         include_minors=reader.yes_or_no(keys, "include_minors", where),
         readers_group=reader.text(keys, "readers_group", where) if "readers_group" in keys else None,
+    )
+
+
+def _read_review(reader: _SectionReader, table: Any) -> ReviewPolicy:
+    where = "[review]"
+    keys = reader.section(table, where, required=set(), optional=_field_names(ReviewPolicy))
+    defaults = ReviewPolicy()
+    return ReviewPolicy(
+        queue_size=reader.whole_number(keys, "queue_size", where, defaults.queue_size, at_least=1),
+        double_review_share=reader.share(keys, "double_review_share", where, defaults.double_review_share),
     )
 
 
