@@ -31,15 +31,16 @@ def write_county_file(workspace: Workspace) -> None:
     workspace.prepare()
 
 
-def ingest(workspace: Workspace) -> None:
-    """Load every landed delivery into the warehouse."""
+def ingest(workspace: Workspace, sources: tuple[str, ...] = tuple(declared_sources())) -> None:
+    """Load the landed delivery of each source into the warehouse."""
     from pipelines.ingest import load_candidate, prepare_warehouse, promote
 
     write_county_file(workspace)
     watch = Stopwatch()
     with watch.part("ingest"), workspace.connect() as connection:
         prepare_warehouse(connection)
-        for source in declared_sources().values():
+        for source in map(declared_sources().get, sources):
+            assert source is not None
             load_candidate(connection, workspace.landing, source, [LAST_MONTH], workspace.settings(), _TODAY)
             promote(connection, source)
     with workspace.connect(read_only=True) as connection:

@@ -91,33 +91,11 @@ def build_compared_record(con: DuckDBPyConnection, warehouse: str, *, only: str 
     records = int(con.execute("select count(*) from numbered_record").fetchall()[0][0])
     if records < 2:
         raise UsageError("Table source_record has fewer than two rows: there is nothing to link.")
-    words = ", ".join(f"{bits}_{word}" for bits in FILTER_COLUMNS for word in range(1, FILTER_WORDS + 1))
     con.execute(
         f"""
         create or replace table unrated_record as
         select
-            record_number, client_number, source_record_id,
-            first_name_token, last_name_token, first_name_root_token, last_name_part_tokens,
-            len(last_name_part_tokens)::tinyint as last_name_parts,
-            last_name_sound_tokens,
-            first_name_sound_tokens[1] as first_name_sound_1, first_name_sound_tokens[2] as first_name_sound_2,
-            last_name_sound_tokens[1] as last_name_sound_1, last_name_sound_tokens[2] as last_name_sound_2,
-            {words}, first_name_bits_count, last_name_bits_count,
-            if(first_name_token is null or last_name_token is null, null,
-                (hash(first_name_token, last_name_token) >> 1)::bigint) as names_in_order,
-            if(first_name_token is null or last_name_token is null, null,
-                (hash(last_name_token, first_name_token) >> 1)::bigint) as names_in_reverse,
-            least(names_in_order, names_in_reverse) as names_either_way,
-            suffix_token, middle_name_token, middle_initial_token,
-            birth_date_token, birth_date_swapped_token,
-            if(birth_date_token is null, null, least(birth_date_token, birth_date_swapped_token))
-                as birth_date_either_way_token,
-            birth_year_month_token, birth_month_day_token, birth_year_day_token,
-            coalesce(birth_date_suspect, false) as birth_date_suspect, birth_year::integer as birth_year,
-            ssn_token, ssn5_token, ssn4_token,
-            case sex when 'F' then 1 when 'M' then 2 when 'X' then 3 end as known_sex,
-            nullif(try_cast(zip3 as integer), 0) as known_zip3,
-            source, identity_number
+            {record_columns_sql()}
         from {warehouse}.source_record
         inner join numbered_record using (source_record_id)
         """
@@ -138,16 +116,51 @@ def build_compared_record(con: DuckDBPyConnection, warehouse: str, *, only: str 
     return records
 
 
+def record_columns_sql() -> str:
+    """SQL: the columns of `compared_record` but for the shares of names, from those of `source_record` and the
+    record's two numbers. Spark's engine reads it too (`linkage.spark`).
+    """
+    words = ", ".join(f"{bits}_{word}" for bits in FILTER_COLUMNS for word in range(1, FILTER_WORDS + 1))
+    return f"""
+        record_number, client_number, source_record_id,
+        first_name_token, last_name_token, first_name_root_token, last_name_part_tokens,
+        len(last_name_part_tokens)::tinyint as last_name_parts,
+        last_name_sound_tokens,
+        first_name_sound_tokens[1] as first_name_sound_1, first_name_sound_tokens[2] as first_name_sound_2,
+        last_name_sound_tokens[1] as last_name_sound_1, last_name_sound_tokens[2] as last_name_sound_2,
+        {words}, first_name_bits_count, last_name_bits_count,
+        if(first_name_token is null or last_name_token is null, null,
+            (hash(first_name_token, last_name_token) >> 1)::bigint) as names_in_order,
+        if(first_name_token is null or last_name_token is null, null,
+            (hash(last_name_token, first_name_token) >> 1)::bigint) as names_in_reverse,
+        least(names_in_order, names_in_reverse) as names_either_way,
+        suffix_token, middle_name_token, middle_initial_token,
+        birth_date_token, birth_date_swapped_token,
+        if(birth_date_token is null, null, least(birth_date_token, birth_date_swapped_token))
+            as birth_date_either_way_token,
+        birth_year_month_token, birth_month_day_token, birth_year_day_token,
+        coalesce(birth_date_suspect, false) as birth_date_suspect, birth_year::integer as birth_year,
+        ssn_token, ssn5_token, ssn4_token,
+        case sex when 'F' then 1 when 'M' then 2 when 'X' then 3 end as known_sex,
+        nullif(try_cast(zip3 as integer), 0) as known_zip3,
+        source, identity_number
+    """
+
+
+def counted_once_sql() -> str:
+    """SQL: what is counted when names are rated: the client, or the identity where client ids do not last."""
+    lasting = [f"'{source.name}'" for source in declared_sources().values() if source.client_id_is_stable]
+    return f"if(source in ({', '.join(lasting)}), client_number::bigint, -identity_number)"
+
+
 def _token_share(column: str) -> str:
     """SQL: a lookup table of a token's share among clients (distinct identities where client ids do not
     last).
     """
-    lasting = [f"'{source.name}'" for source in declared_sources().values() if source.client_id_is_stable]
-    counted_once = f"if(source in ({', '.join(lasting)}), client_number::bigint, -identity_number)"
     return f"""
         create or replace table {column}_share as
         select {column}, count(*) / sum(count(*)) over () as tf_{column}
-        from (select distinct {counted_once} as counted_once, {column} from unrated_record
+        from (select distinct {counted_once_sql()} as counted_once, {column} from unrated_record
             where {column} is not null)
         group by {column}
         """

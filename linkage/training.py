@@ -33,7 +33,8 @@ from linkage.clustering import LinkEstimate, estimate_links
 from linkage.errors import UsageError
 from linkage.model import Learned, Parameters, adjustments, comparisons, rarity_columns, splink_settings
 from linkage.progress import say, step
-from linkage.scoring import labelled_pairs_sql, levels_sql, scored_pairs_sql
+from linkage.quality import count_levels, drifting_pairs_sql
+from linkage.scoring import LEAST_WEIGHT_KEPT, labelled_pairs_sql, levels_sql, scored_pairs_sql
 
 MODEL_FILE_VERSION = 1
 
@@ -72,8 +73,8 @@ class Model:
     """A trained model: Splink's settings with what was learned, the calibration, and how training went.
 
     `training` holds counts and rates for the training report: records, prior and how it was found, each
-    session's iterations and last change, levels never observed, blocking counts, `complete` and, if not,
-    `incomplete_because`.
+    session's iterations and last change, comparisons left out for want of probable matches, levels never
+    observed, blocking counts, `complete` and, if not, `incomplete_because`.
     """
 
     splink_settings: Mapping[str, Any]
@@ -184,11 +185,18 @@ def train(
             with step(f"learning from pairs with the {name}"):
                 sessions.append(_learn(con, linker, name, columns, max_pairs))
         learned_settings = linker.misc.save_model_to_json()
+        left_out = [name for name, matches in seen.items() if matches < _LEAST_MATCHES_SEEN]
+        if left_out:
+            say(
+                f"fewer than {_LEAST_MATCHES_SEEN} probable matches tell anything of {', '.join(left_out)}: "
+                "not learned, and without weight"
+            )
         parameters, unobserved, unlearned = _learned(learned_settings, prior, strangers, seen)
         with step("blocking"):
             rules = find_candidate_pairs(con, largest_block=largest_block)
         with step("calibrating"):
             parameters, calibration = _calibrated(con, parameters, seed=seed, max_pairs=max_pairs)
+            level_counts = _level_counts(con, parameters, calibration, seed=seed, max_pairs=max_pairs)
         with step("choosing the link threshold"):
             estimates = _estimated_links(con, warehouse, parameters, calibration)
             calibration = with_link_threshold(calibration, estimates, target_precision=target_precision)
@@ -198,8 +206,10 @@ def train(
         "max_pairs": max_pairs,
         "prior": prior_report,
         "sessions": sessions,
+        "left_out": left_out,
         "unobserved_levels": unobserved,
         "blocking": [asdict(rule) for rule in rules],
+        "level_counts": level_counts,
         "link_estimates": [asdict(estimate) for estimate in estimates],
         "complete": not unlearned,
         "incomplete_because": "" if not unlearned else f"nothing was learned of {', '.join(unlearned)}.",
@@ -268,7 +278,9 @@ def _estimate_prior(con: DuckDBPyConnection, records: int) -> tuple[float, dict[
     """The share of all pairs that are one person, by capture and recapture (Lincoln and Petersen).
 
     What part of the pairs with one Social Security number also have one name and birth date is the recall
-    of names and birth date; the pairs that these catch, divided by it, is the number of true pairs.
+    of names and birth date; the pairs that these catch, divided by it, is the number of true pairs. Where too
+    few pairs have both, the run says that it cannot tell and what it assumes, and the report has `estimated`
+    False.
     """
     ssn_pairs, name_pairs, both = con.execute(
         """
@@ -282,7 +294,8 @@ def _estimate_prior(con: DuckDBPyConnection, records: int) -> tuple[float, dict[
             "there is nothing to learn from. Check that the deliveries are of the same months and encoded under "
             "one key."
         )
-    if both >= _LEAST_BOTH_NETS:
+    estimated = both >= _LEAST_BOTH_NETS
+    if estimated:
         recall = both / ssn_pairs
         because = "the share of pairs with one Social Security number that also have one name and birth date"
     else:
@@ -292,9 +305,14 @@ def _estimate_prior(con: DuckDBPyConnection, records: int) -> tuple[float, dict[
             f"fewer than {_LEAST_BOTH_NETS}"
         )
     found = max(name_pairs / recall, ssn_pairs)
+    if found > name_pairs / recall:
+        because += "; more pairs have one Social Security number than that gives, so they are what is counted"
+    if not estimated:
+        say(f"how many pairs are one person cannot be estimated; recall is {because}")
     prior = min(found / (records * (records - 1) / 2), 0.5)
     return prior, {
         "probability": prior,
+        "estimated": estimated,
         "pairs_with_one_ssn": ssn_pairs,
         "pairs_with_one_name_and_birth_date": name_pairs,
         "pairs_with_both": both,
@@ -488,6 +506,18 @@ def _calibrated(
         supposed_adjustments=learnable,
     )
     return replace(parameters, adjustments={**parameters.adjustments, **learned}), calibration
+
+
+def _level_counts(
+    con: DuckDBPyConnection, parameters: Parameters, calibration: Calibration, *, seed: int, max_pairs: int
+) -> dict[str, dict[str, int]]:
+    """Candidate pairs by level of each comparison, of at most about `max_pairs`: what later runs are held against."""
+    candidates = con.execute("select count(*) from candidate_pair").fetchall()[0][0]
+    sampled = f"""
+        (from ({scored_pairs_sql(parameters, calibration, lower_weight=LEAST_WEIGHT_KEPT)})
+        where hash(source_record_id_l, source_record_id_r, {seed}) % {max(candidates, 1)} < {max_pairs})
+    """
+    return count_levels(con, drifting_pairs_sql(sampled))
 
 
 def _estimated_links(

@@ -13,7 +13,6 @@ import duckdb
 import polars as pl
 
 from linkage.encoding.columns import (
-    DELIVERED_PEOPLE_COLUMNS,
     ENCOUNTERS_FILE,
     MANIFEST_FILE,
     PEOPLE_FILE,
@@ -24,6 +23,7 @@ from linkage.encoding.contract import Delivery, check_delivery, judge
 from linkage.encoding.manifest import read_manifest
 from linkage.errors import CheckFailedError, DeliveryRefusedError
 from linkage.progress import track
+from linkage.records import stored_people, stored_people_columns
 from linkage.source import Source, declared_sources
 from pipelines.relations import create_encounter_kind
 from pipelines.settings import CountySettings
@@ -77,7 +77,7 @@ def prepare_warehouse(connection: duckdb.DuckDBPyConnection) -> None:
     """
     connection.execute(_BOOKKEEPING).fetchall()
     for source in declared_sources().values():
-        for part, columns in _delivered_columns(source).items():
+        for part, columns in _stored_columns(source).items():
             _create_empty(connection, f"{source.name}_{part}", columns, replace=False)
     parts = "\nunion all by name\n".join(
         f"select '{name}' as source, * from {name}_encounter" for name in declared_sources()
@@ -125,7 +125,7 @@ def load_candidate(
     expected_key_check = settings.key_check or _key_check_in_use(connection)
     # Committed before the rows come: DuckDB 2.0 loses sight of rows that are inserted, in one transaction, into a
     # table that an empty `create table as` of the same transaction made, once they fill a row group.
-    for part, columns in _delivered_columns(source).items():
+    for part, columns in _stored_columns(source).items():
         _create_empty(connection, f"candidate_{source.name}_{part}", columns, replace=True)
     for table in ("delivery", "quarantined_row"):
         connection.execute(
@@ -169,17 +169,24 @@ def promote(connection: duckdb.DuckDBPyConnection, source: Source) -> None:
             of_source = (
                 f"source = '{source.name}' and " if accepted in ("delivery", "quarantined_row") else ""
             )
-            connection.execute(
-                f"delete from {accepted} where {of_source}month in (select month from candidate_{source.name}_delivery)"
-            ).fetchall()
-            connection.execute(f"insert into {accepted} by name from {candidate}").fetchall()
+            replaced = f"{of_source}month in (select month from candidate_{source.name}_delivery)"
+            kept = connection.execute(
+                f"select exists (from {accepted} where not coalesce({replaced}, false))"
+            ).fetchall()[0][0]
+            if kept or of_source:
+                connection.execute(f"delete from {accepted} where {replaced}").fetchall()
+                connection.execute(f"insert into {accepted} by name from {candidate}").fetchall()
+            else:
+                # Nothing accepted before remains, so the candidate takes the place without being copied.
+                connection.execute(f"drop table {accepted}").fetchall()
+                connection.execute(f"alter table {candidate} rename to {accepted}").fetchall()
         connection.execute("commit").fetchall()
     except BaseException:
         connection.execute("rollback").fetchall()
         raise
     _check_nothing_was_lost(connection, source, "")
     for candidate in tables.values():
-        connection.execute(f"drop table {candidate}").fetchall()
+        connection.execute(f"drop table if exists {candidate}").fetchall()
 
 
 def _content_sha256(folder: Path) -> str | None:
@@ -218,10 +225,10 @@ def _check_nothing_was_lost(connection: duckdb.DuckDBPyConnection, source: Sourc
         )
 
 
-def _delivered_columns(source: Source) -> dict[str, dict[str, PolarsType]]:
+def _stored_columns(source: Source) -> dict[str, dict[str, PolarsType]]:
     bookkeeping = {"month": pl.String(), "row_number": pl.Int32()}
     return {
-        "people": {**DELIVERED_PEOPLE_COLUMNS, **bookkeeping},
+        "people": {**stored_people_columns(), **bookkeeping},
         "encounter": {**delivered_encounter_columns(source), **bookkeeping},
     }
 
@@ -263,7 +270,8 @@ def _write_candidate(connection: duckdb.DuckDBPyConnection, source: Source, deli
             row_number="row_number",
             rules="broken_rules",
         )
-        _insert(connection, f"candidate_{source.name}_{part}", good_rows)
+        stored_rows = stored_people(good_rows) if part == "people" else good_rows
+        _insert(connection, f"candidate_{source.name}_{part}", stored_rows)
         _insert(connection, f"candidate_{source.name}_quarantined_row", quarantined_rows)
         accepted[part] = good_rows.height
     counts = pl.DataFrame(

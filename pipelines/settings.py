@@ -20,6 +20,7 @@ from pipelines.cohorts import CohortDefinition, parse_cohorts
 
 LegalBasis = Literal["expert_determination", "limited_data_set", "authorization"]
 Part2Posture = Literal["none", "holds_part_2_records"]
+Engine = Literal["duckdb", "spark"]
 
 _PROBABILITY_BOUNDS = (0.5, 1.0)
 
@@ -50,13 +51,14 @@ class LinkagePolicy:
     `calibrated`: the threshold that training chose for its stated precision. `max_cluster_size` is the largest
     number of source clients that may be one person without a steward saying so. `largest_block` is the number of
     source records above which the records that share one value of a blocking rule are not compared, and that is
-    reported.
+    reported. `engine` weighs the pairs: DuckDB in this process, or Spark where its own configuration says.
     """
 
     model: str = "newest"
     link_at: float | Literal["calibrated"] = "calibrated"
     max_cluster_size: int = 200
     largest_block: int = 2_000
+    engine: Engine = "duckdb"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -270,6 +272,7 @@ def _read_linkage(reader: _SectionReader, table: Any) -> LinkagePolicy:
         link_at=link_at,
         max_cluster_size=reader.whole_number(keys, "max_cluster_size", where, 200, at_least=2),
         largest_block=reader.whole_number(keys, "largest_block", where, 2_000, at_least=100),
+        engine=reader.choice({"engine": "duckdb"} | keys, "engine", where, get_args(Engine)),
     )
 
 
