@@ -78,6 +78,7 @@ _HEADERS = {
 _BEFORE_SIGN_IN = "familiar_faces_sign_in"
 _LARGEST_FORM = 16_384
 _ROWS_PER_PAGE = 100
+_COMMON = 0.1
 
 ANSWERS = {
     Answer.LINK: "One person",
@@ -88,6 +89,10 @@ ANSWERS = {
 """Each answer in words."""
 
 _COMPARISONS = {"ssn": "Social Security number", "zip3": "Area (ZIP code)", "birth_date": "Birth date"}
+
+
+DIFFERING_LEVELS = {("ssn", "last_four_differ"), ("birth_date", "years_close")}
+"""Levels that differ beside each comparison's weakest, which always does."""
 
 
 def _now() -> dt.datetime:
@@ -416,16 +421,25 @@ def _grade(evidence: Evidence) -> str:
         return "unknown"
     compared = comparison(evidence.comparison)
     number = compared.number_of(evidence.level)
-    if number == 0:
+    if number == 0 or (evidence.comparison, evidence.level) in DIFFERING_LEVELS:
         return "differs"
     return "agrees" if number == max(compared.level_names()) else "partly"
 
 
-def _one_in(share: float) -> str:
+def _rarity(share: float) -> str:
     """How rare a shared value is, to one digit: enough to weigh it by, too little to tell it by."""
+    if share >= _COMMON:
+        return f"About {round(share * 100)} % of clients."
     clients = 1 / share
     digits = 10 ** (len(str(int(clients))) - 1)
-    return f"about 1 in {round(clients / digits) * digits:,}"
+    return f"About 1 in {round(clients / digits) * digits:,} clients."
+
+
+def _likely(probability: float) -> str:
+    """A probability in per cent; none is ever certain."""
+    if probability > 0.999:
+        return "more than 99.9 %"
+    return "less than 0.1 %" if probability < 0.001 else f"{probability * 100:.1f} %"
 
 
 def _kind_labels() -> dict[tuple[str, str], str]:
@@ -585,7 +599,8 @@ def _templates() -> jinja2.Environment:
     environment.filters |= {
         "day": lambda text: text[:10],
         "minute": lambda text: text[:16].replace("T", " "),
-        "one_in": _one_in,
+        "likely": _likely,
+        "rarity": _rarity,
         "signed": lambda weight: f"{weight:+.1f}".replace("-", "\N{MINUS SIGN}"),
     }
     return environment

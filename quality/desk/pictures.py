@@ -17,6 +17,7 @@ _ROW = 14.0
 _MONTHS_BETWEEN_TICKS = (1, 2, 3, 6, 12, 24, 60)
 _MOST_TICKS = 9
 _DAY_TICKS = 4
+_TICK_ROOM = 25.0
 _SHORT_LABELS = {"ems": "Ambulance", "shelter": "Shelter"}
 
 
@@ -121,7 +122,7 @@ def _ticks(
     for number in range(first.year * 12 + first.month - 1, last.year * 12 + last.month, 1):
         year, month = divmod(number, 12)
         at = dt.datetime(year, month + 1, 1)  # noqa: DTZ001  (local times without a zone)
-        if number % step == 0 and first <= at <= last:
+        if number % step == 0 and first <= at <= last and x_of(at) < _WIDTH - _TICK_ROOM:
             ticks.append((x_of(at), at.strftime("%Y-%m")))
     if len(ticks) > 1:
         return tuple(ticks)
@@ -130,7 +131,11 @@ def _ticks(
         (first + (last - first) * part / _DAY_TICKS).replace(hour=0, minute=0, second=0, microsecond=0)
         for part in range(_DAY_TICKS + 1)
     }
-    return tuple((x_of(at), at.strftime("%Y-%m-%d")) for at in sorted(days) if first <= at <= last)
+    return tuple(
+        (x_of(at), at.strftime("%Y-%m-%d"))
+        for at in sorted(days)
+        if first <= at and x_of(at) < _WIDTH - _TICK_ROOM
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

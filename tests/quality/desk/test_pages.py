@@ -5,10 +5,12 @@ import io
 from dataclasses import replace
 from html.parser import HTMLParser
 
+import polars as pl
 import pytest
 
 from linkage.decisions import effective_decisions
-from quality.desk.app import CONTENT_SECURITY_POLICY
+from linkage.model import comparison
+from quality.desk.app import CONTENT_SECURITY_POLICY, DIFFERING_LEVELS
 from quality.desk.pictures import timelines, waterfall
 from quality.desk.reviews import every_review
 from quality.desk.snapshot import ShownEncounter, opened_snapshot, write_snapshot
@@ -162,12 +164,45 @@ def test_scores_stay_hidden_until_the_steward_has_answered(desk, come_in):
     before = browser.get("/case/0000000000000001")
     assert not [score for score in SCORES if score in before]
     assert "The same nine digits." in before
-    assert "about 1 in 2,000 clients" in before
+    assert "About 1 in 2,000 clients." in before
     browser.answer("unsure")
     after = browser.get("/case/0000000000000001")
     assert [
         score for score in ("73.9", "+1.5", "1.94", "last_name_and_birth_date") if score not in after
     ] == []
+
+
+@pytest.mark.parametrize(
+    ("comparison_name", "level", "grade"),
+    [
+        ("first_name", "equal", "Agrees"),
+        ("first_name", "nickname", "Agrees in part"),
+        ("first_name", "different", "Differs"),
+        ("ssn", "first_five_equal_last_four_differ", "Agrees in part"),
+        ("ssn", "last_four_differ", "Differs"),
+        ("birth_date", "years_close", "Differs"),
+        ("birth_date", "missing", "Not known"),
+    ],
+)
+def test_agreement_is_graded_as_its_words_say(desk, cases, come_in, comparison_name, level, grade):
+    found = review_cases(cases)
+    chosen = next(each for each in comparison(comparison_name).levels if each.name == level)
+    evidence = found.evidence.with_columns(
+        pl.when(pl.col("comparison") == comparison_name)
+        .then(pl.lit(value))
+        .otherwise(pl.col(name))
+        .alias(name)
+        for name, value in (("level", level), ("says", chosen.says), ("tells_nothing", chosen.tells_nothing))
+    )
+    write_snapshot(desk.snapshot, replace(found, evidence=evidence), as_of="2026-01-01")
+    page = come_in(desk).get("/case/0000000000000001")
+    row = page[: page.index(chosen.says)].rpartition("<tr")[2]
+    assert f"</span> {grade}</span>" in row
+
+
+def test_the_levels_that_differ_exist():
+    for name, level in DIFFERING_LEVELS:
+        assert comparison(name).number_of(level) > 0
 
 
 def test_a_skip_does_not_lift_the_veil(desk, come_in):
