@@ -34,7 +34,7 @@ def county(linked_county):
     """A copy of the invented county's tables with each cluster as a person, and its measures by name and slice."""
     con = duckdb.connect()
     con.execute("set threads = 1").fetchall()
-    for table in ("source_record", "scored_pair", "cluster"):
+    for table in ("source_record", "scored_pair", "name_share", "cluster"):
         con.register("frame", linked_county.con.sql(f"from {table}").pl().to_arrow())
         con.execute(f"create table {table} as from frame").fetchall()
         con.unregister("frame")

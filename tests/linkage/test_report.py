@@ -82,7 +82,7 @@ class Reader(HTMLParser):
 def county(linked_county):
     con = duckdb.connect()
     con.execute("set threads = 1").fetchall()
-    for table in ("source_record", "scored_pair", "cluster"):
+    for table in ("source_record", "scored_pair", "name_share", "cluster"):
         con.register("frame", linked_county.con.sql(f"from {table}").pl().to_arrow())
         con.execute(f"create table {table} as from frame").fetchall()
         con.unregister("frame")
