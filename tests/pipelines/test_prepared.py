@@ -55,7 +55,7 @@ def test_a_next_month_is_compared_with_the_release_before_and_can_be_refused_or_
     assert account["id_changes"]["minted"] > 0
     assert account["checks"]["met"] > 50
     assert {row["measure"] for row in account["quality"]}
-    said = release(county, "changes")
+    said = familiar_faces("release", "changes", "--workspace", county.workspace.root)
     assert said.code == 0
     assert account["release_id"] in said.out
 
