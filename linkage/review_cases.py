@@ -105,17 +105,19 @@ IMPOSSIBLE_LIVES = (
     ),
     ImpossibleLife(
         name="bed_night_in_custody",
-        says="One slept in a shelter on a night that the other spent in custody from evening to morning.",
+        says="One slept in a shelter on a night between the days of the other's booking and release.",
         when="one.kind = 'booking' and other.kind = 'bed_night'"
-        " and one.started_at::date < other.started_at::date"
-        " and one.ended_at >= other.started_at::date + interval 30 hour",
+        " and one.started_at::date < other.started_at::date and other.started_at::date < one.ended_at::date",
     ),
     ImpossibleLife(
-        name="booked_while_admitted",
-        says="One was booked into jail while the other stayed in a hospital bed for more than another day.",
-        when="one.kind = 'booking' and other.kind in ('inpatient', 'psychiatric')"
-        " and other.started_at < one.started_at"
-        " and least(one.ended_at, other.ended_at) - one.started_at > interval 24 hour",
+        name="admitted_in_custody",
+        says="One stayed in a hospital bed for more than a day while the other was in custody, and neither record"
+        " speaks of a transfer.",
+        when="one.kind = 'booking' and other.kind in ('inpatient', 'psychiatric', 'observation')"
+        " and one.release_reason is distinct from 'to_hospital'"
+        " and other.disposition is distinct from 'law_enforcement'"
+        " and other.admit_origin is distinct from 'law_enforcement'"
+        " and least(one.ended_at, other.ended_at) - greatest(one.started_at, other.started_at) > interval 24 hour",
     ),
     ImpossibleLife(
         name="seen_after_death",
@@ -124,7 +126,8 @@ IMPOSSIBLE_LIVES = (
         " and other.started_at > one.ended_at + interval 24 hour",
     ),
 )
-"""Lives that cannot be. Only stays whose end is recorded speak: a release nobody recorded proves nothing."""
+"""Lives that cannot be, by the same yardsticks as the published measure. Only stays whose end is recorded speak:
+a release nobody recorded proves nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -260,7 +263,7 @@ def _find_candidates(con: DuckDBPyConnection) -> None:
     once, settled pairs left out."""
     stays = " union all ".join(
         f"""
-        select '{CaseKind.IMPOSSIBLE_LIFE}' as kind, '{rule.says}' as reason,
+        select '{CaseKind.IMPOSSIBLE_LIFE}' as kind, {_quoted(rule.says)} as reason,
             least(one.client, other.client) as a, greatest(one.client, other.client) as b, count(*) as times
         from dated as one inner join dated as other on one.cluster_id = other.cluster_id
         where one.client <> other.client and {rule.when}
@@ -273,7 +276,7 @@ def _find_candidates(con: DuckDBPyConnection) -> None:
     con.execute(
         f"""
         create or replace temp table dated as
-        select client, cluster_id, kind, started_at, ended_at, disposition, release_reason
+        select client, cluster_id, kind, started_at, ended_at, disposition, release_reason, admit_origin
         from latest_encounter inner join reviewed_client using (source, client_id)
         semi join (select cluster_id from cluster_size where clients > 1) using (cluster_id)
         where ended_at is not null and not is_open;
@@ -499,6 +502,10 @@ def _weight_of(of: Comparison, level: Level, pair: Mapping[str, Any], parameters
     if level.rarity_of and learned.observed:
         return math.log2(learned.m) - math.log2(max(pair[f"tf_{level.rarity_of}"], RAREST_NAME))
     return learned.match_weight
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
 
 
 _SIDES = "(select case_id, 'l' as side, source_l as source, client_id_l as client_id from chosen_case"

@@ -476,17 +476,38 @@ def review_revoke(workspace: Path, steward: str) -> None:
 )
 @click.option("--workspace", type=_FOLDER, envvar="FAMILIAR_FACES_WORKSPACE", help="The county's folder.")
 @click.option("--sign-off", "signer", help="Your name: you have read the checks and approve this release.")
+@click.option("--refuse", "refuser", help="Your name: this must not be released; give a --reason.")
+@click.option("--reason", default="", help="Why you approve or refuse, in a few words.")
 @click.pass_context
-def release(context: click.Context, workspace: Path | None, signer: str | None) -> None:
+def release(
+    context: click.Context, workspace: Path | None, signer: str | None, refuser: str | None, reason: str
+) -> None:
     """Publish what the last run prepared, or look at what was published."""
     if context.invoked_subcommand is not None:
         return
     if workspace is None:
         raise UsageError("No workspace: pass --workspace or set FAMILIAR_FACES_WORKSPACE.")
-    from pipelines.run import release_prepared
+    if signer is not None and refuser is not None:
+        raise UsageError("Either approve with --sign-off or refuse with --refuse, not both.")
+    from pipelines.run import refuse_prepared, release_prepared
     from pipelines.workspace import Workspace
 
-    click.echo(release_prepared(Workspace(workspace), signer=signer))
+    if refuser is not None:
+        click.echo(refuse_prepared(Workspace(workspace), signer=refuser, reason=reason))
+    else:
+        click.echo(release_prepared(Workspace(workspace), signer=signer, reason=reason))
+
+
+@release.command("changes", epilog=_example("familiar-faces release changes --workspace county"))
+@_workspace_option
+def release_changes(workspace: Path) -> None:
+    """Say how what the last run prepared differs from the current release: read it before you sign."""
+    from pipelines.prepared import prepared_as_text
+    from pipelines.workspace import Workspace
+
+    county = Workspace(workspace)
+    county.settings()
+    click.echo(prepared_as_text(county))
 
 
 @release.command("list", epilog=_example("familiar-faces release list --workspace county"))

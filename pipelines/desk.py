@@ -74,6 +74,8 @@ def desk_of(workspace: Workspace, *, host: str, blind: bool) -> Desk:
         snapshot=workspace.review_cases,
         county=settings.name,
         double_review_share=settings.review.double_review_share,
+        prepared=workspace.prepared_release,
+        current_release=workspace.releases / "current",
         blind=blind,
         hosts=_LOOPBACK[:2] if host in _LOOPBACK else (*_LOOPBACK[:2], host),
     )

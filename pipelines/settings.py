@@ -66,10 +66,14 @@ class LinkagePolicy:
 
 @dataclass(frozen=True, kw_only=True)
 class ReleasePolicy:
-    """What a release may show and what it needs before it becomes current."""
+    """What a release may show and what it needs before it becomes current.
+
+    An approval is good for `sign_off_good_for_days`; after that somebody has to look again.
+    """
 
     small_cell_threshold: int = 11
     sign_off_required: bool = False
+    sign_off_good_for_days: int = 30
     include_minors: bool = False
     readers_group: str | None = None
 
@@ -286,6 +290,7 @@ def _read_release(reader: _SectionReader, table: Any) -> ReleasePolicy:
     return ReleasePolicy(
         small_cell_threshold=reader.whole_number(keys, "small_cell_threshold", where, 11, at_least=2),
         sign_off_required=reader.yes_or_no(keys, "sign_off_required", where),
+        sign_off_good_for_days=reader.whole_number(keys, "sign_off_good_for_days", where, 30, at_least=1),
         include_minors=reader.yes_or_no(keys, "include_minors", where),
         readers_group=reader.text(keys, "readers_group", where) if "readers_group" in keys else None,
     )

@@ -62,6 +62,11 @@ class Workspace:
         return self.root / "review" / "cases.sqlite"
 
     @property
+    def prepared_release(self) -> Path:
+        """What the last run prepared and how it differs from the current release, for whoever signs."""
+        return self.root / "review" / "prepared.json"
+
+    @property
     def quality_docs(self) -> Path:
         """What was expected and what was found, for stewards."""
         return self.root / "quality_docs"

@@ -10,6 +10,7 @@ import csv
 import datetime as dt
 import hmac
 import io
+import json
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -30,7 +31,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from linkage.decisions import effective_decisions, every_decision
+from linkage.decisions import decisions_fingerprint, effective_decisions, every_decision
 from linkage.errors import FamiliarFacesError
 from linkage.model import comparison
 from linkage.source import declared_sources
@@ -59,6 +60,7 @@ from quality.desk.reviews import (
 from quality.desk.sessions import SESSION_LASTS, Session, Sessions
 from quality.desk.snapshot import Case, Evidence, Snapshot, opened_snapshot
 from quality.desk.stewards import log_access, steward_of
+from quality.sign_off import Verdict, record_sign_off, sign_offs
 
 COOKIE = "familiar_faces_desk"
 
@@ -101,12 +103,18 @@ def _now() -> dt.datetime:
 
 @dataclass(frozen=True, kw_only=True)
 class Desk:
-    """What the application works on. `hosts` are the host names it answers to; `clock` gives the time, with zone."""
+    """What the application works on: the stewardship file, what the last run left (cases in `snapshot`, the account
+    of what it would release in `prepared`) and the link to the current release, of which only the name is read.
+
+    `hosts` are the host names it answers to; `clock` gives the time, with zone.
+    """
 
     stewardship: Path
     snapshot: Path
     county: str
     double_review_share: float
+    prepared: Path
+    current_release: Path
     blind: bool = True
     hosts: tuple[str, ...] = ("127.0.0.1", "localhost")
     clock: Callable[[], dt.datetime] = _now
@@ -152,6 +160,8 @@ def application(desk: Desk) -> Starlette:
             Route("/case/{case_id}", _view(desk, answer_case), methods=["POST"]),
             Route("/undo", _view(desk, undo), methods=["POST"]),
             Route("/disagreements", _view(desk, disagreements)),
+            Route("/release", _view(desk, show_release)),
+            Route("/release", _view(desk, sign_release), methods=["POST"]),
             Route("/audit", _view(desk, audit)),
             Route("/export/decisions.csv", _view(desk, export_decisions)),
             Route("/export/reviews.csv", _view(desk, export_reviews)),
@@ -267,6 +277,62 @@ def disagreements(visit: Visit) -> Response:
     return visit.page("disagreements.html.j2", disagreements=shown, answers=ANSWERS)
 
 
+def show_release(visit: Visit, *, problem: str | None = None) -> Response:
+    """What would be released, how it differs from the current release, and the form to sign or refuse it."""
+    desk = visit.desk
+    prepared = _prepared(desk)
+    if prepared is None:
+        return visit.page(
+            "message.html.j2",
+            title="Nothing to sign",
+            says="No run has prepared a release yet. Run `familiar-faces run`, then come back.",
+        )
+    signed = [each for each in sign_offs(desk.stewardship) if each.fingerprint == prepared["fingerprint"]]
+    days = prepared["sign_off_good_for_days"]
+    return visit.page(
+        "release.html.j2",
+        status_code=409 if problem else 200,
+        problem=problem,
+        prepared=prepared,
+        is_current=desk.current_release.is_symlink()
+        and desk.current_release.readlink().name == prepared["release_id"],
+        decided_since=prepared["decisions"] != decisions_fingerprint(desk.stewardship),
+        signed=signed[::-1],
+        expired=bool(signed) and signed[-1].good_until(days) <= desk.clock(),
+        stopped=any(check["stops"] for check in prepared["checks"]["not_met"]),
+        note_length=NOTE_LENGTH,
+    )
+
+
+def sign_release(visit: Visit) -> Response:
+    """Record an approval or a refusal of exactly what was on the page."""
+    desk = visit.desk
+    prepared = _prepared(desk)
+    if prepared is None or visit.form.get("fingerprint") != prepared["fingerprint"]:
+        return show_release(visit, problem="A run has prepared something else since. Look again, then sign.")
+    try:
+        record_sign_off(
+            desk.stewardship,
+            prepared["fingerprint"],
+            visit.steward,
+            desk.clock(),
+            verdict=Verdict(visit.form.get("verdict", "")),
+            reason=visit.form.get("reason", "")[:NOTE_LENGTH],
+        )
+    except ValueError:
+        return show_release(visit, problem="Choose to approve or to refuse.")
+    except FamiliarFacesError as error:
+        return show_release(visit, problem=str(error))
+    return _to("/release")
+
+
+def _prepared(desk: Desk) -> dict[str, Any] | None:
+    if not desk.prepared.is_file():
+        return None
+    account: dict[str, Any] = json.loads(desk.prepared.read_text(encoding="utf-8"))
+    return account
+
+
 def audit(visit: Visit) -> Response:
     """Everything that was answered and decided, the latest first."""
     rows = every_review(visit.desk.stewardship)
@@ -280,6 +346,7 @@ def audit(visit: Visit) -> Response:
         "audit.html.j2",
         reviews=rows[first : first + _ROWS_PER_PAGE],
         undone=undone,
+        signed=sign_offs(visit.desk.stewardship)[::-1],
         decisions=decisions.slice(first, _ROWS_PER_PAGE).to_dicts(),
         answers={**{answer.value: words for answer, words in ANSWERS.items()}, "undone": "Undone"},
         number=number,

@@ -23,6 +23,7 @@ SEEN = {
     "is_open": pl.Boolean,
     "is_stay": pl.Boolean,
     "disposition": pl.String,
+    "admit_origin": pl.String,
     "release_reason": pl.String,
 }
 
@@ -174,7 +175,7 @@ def test_settled_pairs_are_left_out_and_wanted_ones_come_first(linked_county, fo
             ("booking", at(3), at(9), {}),
             ("inpatient", at(0), at(6), {}),
             "hospital bed",
-            id="booked while admitted",
+            id="admitted in custody",
         ),
         pytest.param(
             ("booking", at(0), at(2), {"release_reason": "died"}),
@@ -189,7 +190,10 @@ def test_settled_pairs_are_left_out_and_wanted_ones_come_first(linked_county, fo
             ("booking", at(0), at(4, 20), {}), ("bed_night", at(4, 0), None, {}), None, id="released that day"
         ),
         pytest.param(
-            ("booking", at(3), at(9), {}), ("inpatient", at(4), at(6), {}), None, id="taken from custody"
+            ("booking", at(3), at(9), {}),
+            ("inpatient", at(4), at(6), {"admit_origin": "law_enforcement"}),
+            None,
+            id="taken from custody",
         ),
         pytest.param(
             ("booking", at(0), at(2), {}), ("booking", at(2), at(4), {}), None, id="one after the other"

@@ -22,6 +22,8 @@ def desk(tmp_path, cases):
         snapshot=tmp_path / "review" / "cases.sqlite",
         county="Invented County",
         double_review_share=0.0,
+        prepared=tmp_path / "review" / "prepared.json",
+        current_release=tmp_path / "releases" / "current",
         clock=lambda: NOW,
     )
 

@@ -1,23 +1,26 @@
 """The desk as a browser without scripts meets it: who gets in, what a page shows and hides, what a form may do."""
 
 import csv
+import datetime as dt
 import io
+import json
 from dataclasses import replace
 from html.parser import HTMLParser
 
 import polars as pl
 import pytest
 
-from linkage.decisions import effective_decisions
+from linkage.decisions import decisions_fingerprint, effective_decisions
 from linkage.model import comparison
 from quality.desk.app import CONTENT_SECURITY_POLICY, DIFFERING_LEVELS
 from quality.desk.pictures import timelines, waterfall
 from quality.desk.reviews import every_review
 from quality.desk.snapshot import ShownEncounter, opened_snapshot, write_snapshot
 from quality.desk.stewards import issue_token
+from quality.sign_off import record_sign_off, sign_offs
 from tests.quality.desk.invented_cases import NOW, Browser, invented_case, review_cases, served
 
-PAGES = ["/", "/case/0000000000000001", "/disagreements", "/audit", "/help"]
+PAGES = ["/", "/case/0000000000000001", "/disagreements", "/release", "/audit", "/help"]
 
 
 class Inspected(HTMLParser):
@@ -304,6 +307,87 @@ def test_before_the_first_run_the_desk_says_what_to_do(desk, come_in):
     browser.get("/")
     assert browser.status == 409
     assert "familiar-faces run" in browser.text
+
+
+@pytest.fixture
+def prepared(desk):
+    account = {
+        "fingerprint": "f" * 64,
+        "release_id": "2026-01-01-ffffffffff",
+        "as_of": "2026-01-01",
+        "model": "v1-0123abcd",
+        "decisions": decisions_fingerprint(desk.stewardship),
+        "sign_off_required": True,
+        "sign_off_good_for_days": 30,
+        "small_cell_threshold": 11,
+        "compared_with": "2025-12-01-eeeeeeeeee",
+        "sizes": [{"what": "people", "before": 4711, "now": 4822}],
+        "id_changes": {"minted": 111, "merged": 3},
+        "cohorts": [
+            {"cohort": "c", "label": "Frequent", "before": 40, "now": 45, "entered": None, "left": None}
+        ],
+        "checks": {
+            "met": 99,
+            "not_met": [
+                {
+                    "suite": "person",
+                    "expectation": "e",
+                    "says": "No person is enormous.",
+                    "stops": False,
+                    "outcome": "not met",
+                    "rows": 2,
+                }
+            ],
+        },
+        "quality": [{"measure": "estimated_precision", "before": 0.991, "now": 0.9934, "note": "too high"}],
+    }
+    desk.prepared.write_text(json.dumps(account), encoding="utf-8")
+    return account
+
+
+def test_a_steward_reads_what_changed_and_signs_exactly_that(desk, prepared, come_in):
+    browser = come_in(desk)
+    page = browser.get("/release")
+    for shown in ("4,822", "4,711", "Frequent", "No person is enormous.", "0.9934", "Merged"):
+        assert shown in page
+    assert Inspected(page).inline == []
+    signing = {"csrf": browser.hidden("csrf"), "fingerprint": prepared["fingerprint"]}
+    browser.post("/release", {**signing, "verdict": "refused", "reason": " "})
+    assert browser.status == 409
+    assert "needs a reason" in browser.text
+    browser.post("/release", {**signing, "verdict": "perhaps", "reason": ""})
+    assert browser.status == 409
+    browser.post("/release", {**signing, "fingerprint": "e" * 64, "verdict": "approved"})
+    assert "prepared something else since" in browser.text
+    assert sign_offs(desk.stewardship) == []
+    browser.post("/release", {**signing, "verdict": "refused", "reason": "a month is missing"})
+    assert "Refused by <strong>A. Steward" in browser.follow()
+    browser.post("/release", {**signing, "verdict": "approved", "reason": "it came"})
+    assert "Now run <code>familiar-faces release" in browser.follow()
+    assert [signed.verdict for signed in sign_offs(desk.stewardship)] == ["refused", "approved"]
+    assert "a month is missing" in browser.get("/audit")
+
+
+def test_the_sign_off_page_says_when_a_signature_would_not_count(desk, prepared, come_in):
+    browser = come_in(desk)
+    assert "would not count" not in browser.get("/release")
+    browser.get("/case/0000000000000001")
+    browser.answer("link")
+    assert "would not count" in browser.get("/release")
+    record_sign_off(desk.stewardship, prepared["fingerprint"], "A", NOW - dt.timedelta(days=31))
+    assert "It has run out." in browser.get("/release")
+
+
+def test_a_release_that_is_current_needs_no_verdict(desk, prepared, come_in):
+    desk.current_release.parent.mkdir()
+    desk.current_release.symlink_to(prepared["release_id"])
+    page = come_in(desk).get("/release")
+    assert "This is the current release." in page
+    assert "Approve" not in page
+
+
+def test_before_a_run_there_is_nothing_to_sign(desk, come_in):
+    assert "No run has prepared a release yet" in come_in(desk).get("/release")
 
 
 def test_a_snapshot_is_private_and_who_reads_the_old_one_keeps_it(desk, cases):
