@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from duckdb import DuckDBPyConnection
 
-from linkage.encoding.columns import FILTER_COLUMNS, TOKEN_COLUMNS, TOKEN_LIST_COLUMNS
+from linkage.encoding.profiles import HIGH, PROFILES, STANDARD, Profile
 from linkage.errors import UsageError
 from linkage.source import Source
 
