@@ -5,7 +5,7 @@ WORKSPACE := workspace/demo
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 
-.PHONY: demo test lint format dev bench clean constraints
+.PHONY: demo test lint format dev bench spark clean constraints
 
 demo: $(VENV)/ready  ## A simulated county, from raw extracts to a release.
 	$(BIN)/familiar-faces demo --workspace $(WORKSPACE)
@@ -33,6 +33,8 @@ dev: $(VENV)/ready  ## The Dagster UI on the sample county.
 bench: $(VENV)/ready  ## Measurements, as ratios within one run.
 	$(BIN)/python -m benchmarks
 
+spark: $(VENV)/ready-spark  ## Add Spark's engine to the environment (400 MB; needs Java 17 or newer to run).
+
 clean:  ## Remove the environment, the demo workspace and every cache.
 	test ! -d workspace || chmod -R u+w workspace  # releases are read-only
 	rm -rf $(VENV) workspace build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
@@ -44,10 +46,14 @@ $(VENV)/ready: pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --editable '.[pipeline,dev]'
 	touch $@
 
+$(VENV)/ready-spark: $(VENV)/ready
+	$(BIN)/pip install --quiet --editable '.[pipeline,dev,spark]'
+	touch $@
+
 constraints:  ## Pin the newest versions that pyproject.toml allows (then run the tests).
 	rm -rf build/constraints
 	$(PYTHON) -m venv build/constraints
-	PIP_CONSTRAINT= build/constraints/bin/pip install --quiet --editable '.[pipeline,dev]'
+	PIP_CONSTRAINT= build/constraints/bin/pip install --quiet --editable '.[pipeline,dev,spark]'
 	echo '# Exact versions of everything the environment holds, direct and transitive; made by `make constraints`.' \
 		> constraints.txt
 	build/constraints/bin/pip freeze --exclude-editable >> constraints.txt

@@ -38,7 +38,7 @@ def ingest(workspace: Workspace) -> None:
     write_county_file(workspace)
     watch = Stopwatch()
     with watch.part("ingest"), workspace.connect() as connection:
-        prepare_warehouse(connection)
+        prepare_warehouse(connection, workspace.settings().profile)
         for source in declared_sources().values():
             load_candidate(connection, workspace.landing, source, [LAST_MONTH], workspace.settings(), _TODAY)
             promote(connection, source)

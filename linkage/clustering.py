@@ -14,7 +14,7 @@ result does not depend on the order of rows.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -84,6 +84,7 @@ def cluster(
     max_cluster_size: int = 200,
     link_weight: float | None = None,
     component_weight: float | None = None,
+    weigh: Callable[[DuckDBPyConnection, "Model"], None] | None = None,
 ) -> ClusteringReport:
     """Create or replace the tables `cluster` and `rejected_union` from `source_record` and `scored_pair`.
 
@@ -98,6 +99,9 @@ def cluster(
     rule `within_component`. `decisions` are the effective steward decisions (`linkage.decisions`):
     source_l, client_id_l, source_r, client_id_r, decision (link or do_not_link). `link_weight` defaults to
     the model's.
+
+    `weigh` adds to `scored_pair` the pairs of the table `unweighed_pair` (source_record_id_l,
+    source_record_id_r); by default they are weighed here, and `source_record` must have all its columns.
     """
     link_at = model.calibration.link_weight if link_weight is None else link_weight
     stops = {"cluster_id": link_at} | {
@@ -112,7 +116,7 @@ def cluster(
     with step("weighing pairs inside components"):
         weighed = _find_unweighed_pairs(con, component, pairs)
         if weighed:
-            _weigh_in_workbench(con, model)
+            (weigh or _weigh_in_workbench)(con, model)
             pairs = _client_pairs(con)
     with step("uniting clusters"):
         labels = _unite(component, pairs, must_link, cannot_link, list(stops.values()), max_cluster_size)
@@ -191,7 +195,8 @@ def _client_pairs(con: DuckDBPyConnection) -> ClientPairs:
     return ClientPairs(
         a=np.asarray(found["a"], dtype=np.int64)[order],
         b=np.asarray(found["b"], dtype=np.int64)[order],
-        weight=np.asarray(found["weight"], dtype=np.float64)[order],
+        # The last bits differ from engine to engine; rounded, they break no tie.
+        weight=np.round(np.asarray(found["weight"], dtype=np.float64)[order], 9),
         ssn_conflict=np.asarray(found["ssn_conflict"], dtype=np.bool_)[order],
     )
 

@@ -12,6 +12,8 @@ import polars as pl
 from duckdb import DuckDBPyConnection
 
 from linkage.errors import UsageError
+from linkage.model import linkage_model
+from linkage.records import recorded_profile
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,13 +132,13 @@ def client_groups(con: DuckDBPyConnection) -> pl.DataFrame:
     `missing` names what none of a client's records has (name, birth date, number: any digits of a Social Security
     number). A client without a whole name and without a number can be linked by nobody; such pairs bound recall.
     """
+    known = linkage_model(recorded_profile(con, "source_record").name).known
+    missing = ", ".join(f"if(bool_or({is_known}), null, '{what}')" for what, is_known in known.items())
     groups: pl.DataFrame = con.sql(
-        """
+        f"""
         select source, client_id, max(sex) as sex,
             coalesce(nullif(concat_ws(', ',
-                if(bool_or(first_name_token is not null and last_name_token is not null), null, 'name'),
-                if(bool_or(birth_date_token is not null), null, 'birth date'),
-                if(bool_or(ssn4_token is not null), null, 'number')
+                {missing}
             ), ''), 'nothing') as missing
         from source_record group by source, client_id order by source, client_id
         """

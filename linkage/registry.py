@@ -18,9 +18,6 @@ recorded as events in `person_id_change`:
 - restored: its anchor came back, or was parted again from the person it had been merged into.
 """
 
-import base64
-import hmac
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import polars as pl
@@ -109,12 +106,11 @@ def _match_clusters(con: DuckDBPyConnection) -> None:
     """
     con.execute(
         """
+        create or replace temp table numbered_client as
+        select row_number() over (order by source, client_id) as client, * from cluster;
+
         create or replace temp table cluster_first as
-        select cluster_id, first.source as source, first.client_id as client_id
-        from (
-            select cluster_id, min({'source': source, 'client_id': client_id}) as first
-            from cluster group by cluster_id
-        );
+        select cluster_id, min(client) as client from numbered_client group by cluster_id;
 
         create or replace temp table overlap as
         select cluster_id, person_id, count(*) as clients,
@@ -132,7 +128,7 @@ def _match_clusters(con: DuckDBPyConnection) -> None:
         """
         select cluster_id, person_id from overlap inner join cluster_first using (cluster_id)
         where of_cluster > 1 or of_person > 1
-        order by clients desc, founded_number, person_id, holds_anchor desc, source, client_id
+        order by clients desc, founded_number, person_id, holds_anchor desc, client
         """
     ).fetchall()
     named: dict[int, str] = {}
@@ -178,35 +174,28 @@ def _name_new_clusters(con: DuckDBPyConnection, seed: bytes, run: str) -> None:
         where person_id in (select person_id from restored_person);
         """
     ).fetchall()
-    founding = con.execute(
-        """
-        select cluster_id, source, client_id, count(person_id) as founded_before
-        from cluster_first
-        left join person_registry on founded_source = source and founded_client_id = client_id
-        anti join kept_cluster using (cluster_id)
-        anti join restored_person using (cluster_id)
-        group by all
-        order by source, client_id
-        """
+    con.execute(
+        f"""
+        create or replace temp table minted_person as
+        select
+            cluster_id,
+            {_ID_SQL.format(founder="source || '|' || client_id || '|' || founded_before")} as person_id,
+            source,
+            client_id,
+            (select coalesce(max(founded_number), 0) from person_registry)
+                + row_number() over (order by client) as founded_number
+        from (
+            select cluster_id, client, source, client_id, count(person_id) as founded_before
+            from cluster_first
+            inner join numbered_client using (cluster_id, client)
+            left join person_registry on founded_source = source and founded_client_id = client_id
+            anti join kept_cluster using (cluster_id)
+            anti join restored_person using (cluster_id)
+            group by all
+        )
+        """,
+        _id_parameters(seed),
     ).fetchall()
-    oldest = con.execute("select coalesce(max(founded_number), 0) from person_registry").fetchall()[0][0]
-    minted = pl.DataFrame(
-        {
-            "cluster_id": [row[0] for row in founding],
-            "person_id": _ids(seed, ((row[1], row[2], str(row[3])) for row in founding)),
-            "source": [row[1] for row in founding],
-            "client_id": [row[2] for row in founding],
-            "founded_number": range(oldest + 1, oldest + 1 + len(founding)),
-        },
-        schema={
-            "cluster_id": pl.Int64,
-            "person_id": pl.String,
-            "source": pl.String,
-            "client_id": pl.String,
-            "founded_number": pl.Int64,
-        },
-    )
-    _put(con, "minted_person", minted)
     con.execute(
         """
         create or replace temp table named_cluster as
@@ -230,8 +219,8 @@ def _record_changes(con: DuckDBPyConnection, run: str) -> None:
     con.execute(
         """
         create or replace temp table now_in as
-        select source, client_id, named_cluster.person_id
-        from cluster inner join named_cluster using (cluster_id);
+        select client, source, client_id, person_id
+        from numbered_client inner join named_cluster using (cluster_id);
 
         create or replace temp table transfer as
         select was.person_id, now_in.person_id as into_person_id, count(*) as clients
@@ -293,13 +282,19 @@ def _record_changes(con: DuckDBPyConnection, run: str) -> None:
         from numbered_change as gone
         where event in ('merged', 'retired') and person_registry.person_id = gone.person_id;
 
-        update person_registry set anchor_source = first.source, anchor_client_id = first.client_id
-        from (
-            select person_id, min({'source': source, 'client_id': client_id}) as first
-            from now_in group by person_id
-            having not bool_or((person_id, source, client_id) in
-                (select (person_id, anchor_source, anchor_client_id) from person_registry))
-        ) as left_behind
+        create or replace temp table left_behind as
+        select person_id, min(client) as client
+        from now_in
+        semi join (
+            select person_id from person_registry
+            semi join now_in using (person_id)
+            anti join (select person_id, source as anchor_source, client_id as anchor_client_id from now_in)
+                using (person_id, anchor_source, anchor_client_id)
+        ) as parted using (person_id)
+        group by person_id;
+
+        update person_registry set anchor_source = source, anchor_client_id = client_id
+        from left_behind inner join now_in using (person_id, client)
         where person_registry.person_id = left_behind.person_id;
         """
     ).fetchall()
@@ -307,42 +302,29 @@ def _record_changes(con: DuckDBPyConnection, run: str) -> None:
 
 def _write_crosswalk(con: DuckDBPyConnection, seed: bytes) -> None:
     """Rewrite `person_crosswalk`."""
+    con.execute(
+        """
+        create or replace temp table anchored_client as
+        select client, person_id, founded_number
+        from numbered_client
+        inner join person_registry on source = anchor_source and client_id = anchor_client_id
+        where status = 'active'
+        """
+    ).fetchall()
     for clusters in ALTERNATIVES.values():
         con.execute(
             f"""
-            create or replace temp table anchored_{clusters} as
-            select {clusters}, arg_min(person_id, founded_number) as person_id
-            from cluster
-            inner join person_registry on source = anchor_source and client_id = anchor_client_id
-            where status = 'active'
-            group by {clusters}
-            """
-        ).fetchall()
-        unnamed = con.execute(
-            f"""
-            select {clusters}, first.source, first.client_id
-            from (
-                select {clusters}, min({{'source': source, 'client_id': client_id}}) as first
-                from cluster anti join anchored_{clusters} using ({clusters}) group by {clusters}
-            )
-            order by all
-            """
-        ).fetchall()
-        ids = _ids(seed, (("apart", row[1], row[2]) for row in unnamed))
-        _put(
-            con,
-            "apart_cluster",
-            pl.DataFrame(
-                {clusters: [row[0] for row in unnamed], "person_id": ids},
-                schema={clusters: pl.Int64, "person_id": pl.String},
-            ),
-        )
-        con.execute(
-            f"""
             create or replace temp table named_{clusters} as
-            select {clusters}, person_id from anchored_{clusters}
-            union all select {clusters}, person_id from apart_cluster
-            """
+            select {clusters}, coalesce(
+                found.person_id, {_ID_SQL.format(founder="'apart|' || source || '|' || client_id")}
+            ) as person_id
+            from (
+                select {clusters}, arg_min(person_id, founded_number) as person_id, min(client) as client
+                from numbered_client left join anchored_client using (client) group by {clusters}
+            ) as found
+            inner join numbered_client using ({clusters}, client)
+            """,
+            _id_parameters(seed),
         ).fetchall()
     alternatives = ", ".join(
         f"named_{clusters}.person_id as {column}" for column, clusters in ALTERNATIVES.items()
@@ -350,13 +332,10 @@ def _write_crosswalk(con: DuckDBPyConnection, seed: bytes) -> None:
     joins = " ".join(f"inner join named_{clusters} using ({clusters})" for clusters in ALTERNATIVES.values())
     con.execute(
         f"""
-        create or replace temp table crosswalk as
-        select source, client_id, named_cluster.person_id as person_id, {alternatives}
-        from cluster inner join named_cluster using (cluster_id) {joins}
-        order by source, client_id;
-
         delete from person_crosswalk;
-        insert into person_crosswalk select * from crosswalk;
+        insert into person_crosswalk
+        select source, client_id, named_cluster.person_id, {alternatives}
+        from numbered_client inner join named_cluster using (cluster_id) {joins};
         """
     ).fetchall()
 
@@ -372,9 +351,12 @@ def _put(con: DuckDBPyConnection, table: str, rows: pl.DataFrame) -> None:
     con.unregister("put_frame")
 
 
-def _ids(seed: bytes, founders: Iterable[tuple[str, str, str]]) -> list[str]:
-    """`P` and sixteen base-32 characters (80 bits) of an HMAC-SHA256 for each founder."""
-    return [
-        "P" + base64.b32encode(hmac.digest(seed, "|".join(founder).encode(), "sha256")[:10]).decode()
-        for founder in founders
-    ]
+_ID_SQL = "'P' || left(sha256($outer || unhex(sha256($inner || encode({founder})))), 20)"
+"""SQL: `P` and twenty hexadecimal digits (80 bits) of the HMAC-SHA256 (RFC 2104) of a founder under the
+seed."""
+
+
+def _id_parameters(seed: bytes) -> dict[str, bytes]:
+    """The two padded keys of RFC 2104, section 2, for SHA-256's block of 64 bytes."""
+    padded = seed.ljust(64, b"\0")
+    return {"inner": bytes(byte ^ 0x36 for byte in padded), "outer": bytes(byte ^ 0x5C for byte in padded)}

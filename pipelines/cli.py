@@ -113,6 +113,12 @@ def keygen(kind: "KeyKind", out: Path) -> None:
         )
 
 
+_MAPPING_HELP = (
+    "The format's mapping file (TOML): jail-csv needs one (which column is what), nemsis-csv and fhir-ndjson may "
+    "have one (time_zone; fhir-ndjson also behavioral_health_types), hmis-csv has none."
+)
+
+
 @cli.command(
     epilog=_example(
         "familiar-faces encode jail --in extract/ --month 2026-03 --key project.key "
@@ -135,9 +141,7 @@ def keygen(kind: "KeyKind", out: Path) -> None:
     show_default=True,
     help="template, or a native format: hmis-csv, jail-csv, nemsis-csv, fhir-ndjson.",
 )
-@click.option(
-    "--mapping", type=_EXISTING_FILE, help="The format's mapping file (jail-csv: which column is what)."
-)
+@click.option("--mapping", type=_EXISTING_FILE, help=_MAPPING_HELP)
 @click.option("--month", required=True, help="The month delivered, as YYYY-MM.")
 @click.option("--key", "key_file", type=_FILE, help="Project key file (or set FAMILIAR_FACES_KEY).")
 @click.option(
@@ -146,7 +150,14 @@ def keygen(kind: "KeyKind", out: Path) -> None:
 @click.option(
     "--out", "landing", type=_FOLDER, required=True, help="Landing folder; SOURCE/MONTH is made in it."
 )
-@click.option("--county", "county_file", type=_EXISTING_FILE, help="County file whose code lists to use.")
+@click.option(
+    "--profile",
+    metavar="PROFILE",
+    help="standard or high, if not the county file's (without both: standard).",
+)
+@click.option(
+    "--county", "county_file", type=_EXISTING_FILE, help="County file whose profile and code lists to use."
+)
 @click.option(
     "--covers-from", type=click.DateTime(["%Y-%m-%d"]), help="First day covered, if not the month's first."
 )
@@ -169,6 +180,7 @@ def encode(
     key_file: Path | None,
     agency_key_file: Path | None,
     landing: Path,
+    profile: str | None,
     county_file: Path | None,
     covers_from: dt.datetime | None,
     problems_file: Path | None,
@@ -179,9 +191,16 @@ def encode(
     from linkage.encoding.code_lists import CodeListChoice, load_code_lists
     from linkage.encoding.delivery import encode_extract
     from linkage.encoding.keys import load_key
+    from linkage.encoding.profiles import STANDARD, profile_named
     from pipelines.settings import load_settings
 
-    choice = CodeListChoice(**load_settings(county_file).code_lists) if county_file else None
+    county = load_settings(county_file) if county_file else None
+    taken = county.profile.name if county else profile or STANDARD.name
+    if profile not in (None, taken):
+        raise UsageError(
+            f"The county takes the profile {taken}; leave --profile out, or name the county's own file."
+        )
+    choice = CodeListChoice(**county.code_lists) if county else None
     receipt = encode_extract(
         source=_declared(source),
         raw_folder=raw_folder,
@@ -189,6 +208,7 @@ def encode(
         project_key=load_key("project", key_file),
         agency_key=load_key("agency", agency_key_file),
         landing=landing,
+        profile=profile_named(taken),
         extract_format=extract_format,
         mapping=mapping,
         code_lists=load_code_lists(choice),
@@ -212,10 +232,12 @@ def check(delivery_folder: Path, key_check: str | None) -> None:
     judged = judge(check_delivery(delivery_folder, expected_key_check=key_check))
     says = {
         rule_id: rule.says
-        for rules in row_rules(judged.delivery.source).values()
+        for rules in row_rules(judged.delivery.source, judged.delivery.profile).values()
         for rule_id, rule in rules.items()
     }
+    profile = judged.delivery.profile
     click.echo(f"{delivery_folder} keeps the contract.")
+    click.echo(f"encoding profile {profile.name}: {profile.says}")
     for stem, counts in judged.counts().items():
         click.echo(
             f"{stem}: {counts['delivered']:,} rows, {counts['accepted']:,} would be accepted, "
@@ -227,25 +249,55 @@ def check(delivery_folder: Path, key_check: str | None) -> None:
 
 @cli.command(
     epilog=_example(
-        "familiar-faces rejoin --in returns/jail.parquet --people extract/ --agency-key jail.key --out list.csv"
+        "familiar-faces rejoin jail --in returns/jail.parquet --people extract/ --agency-key jail.key "
+        "--out list.csv"
     )
 )
+@click.argument("source")
 @click.option(
     "--in", "return_file", type=_EXISTING_FILE, required=True, help="A file with pseudonymous client_ids."
 )
 @click.option(
-    "--people", "raw_folder", type=_EXISTING_FOLDER, required=True, help="Your own raw people extract."
+    "--people",
+    "raw_folder",
+    type=click.Path(exists=True, path_type=Path),
+    required=True,
+    help="What you encoded: your raw extract or export, or a folder with one per month.",
 )
+@click.option(
+    "--format",
+    "extract_format",
+    metavar="FORMAT",
+    default="template",
+    show_default=True,
+    help="The format that you encode with.",
+)
+@click.option("--mapping", type=_EXISTING_FILE, help="The mapping file that you encode with, if any.")
 @click.option(
     "--agency-key", "agency_key_file", type=_FILE, help="Agency key file (or FAMILIAR_FACES_AGENCY_KEY)."
 )
 @click.option("--out", type=_FILE, required=True, help="CSV file to write; it names your clients.")
-def rejoin(return_file: Path, raw_folder: Path, agency_key_file: Path | None, out: Path) -> None:
+def rejoin(
+    source: str,
+    return_file: Path,
+    raw_folder: Path,
+    extract_format: str,
+    mapping: Path | None,
+    agency_key_file: Path | None,
+    out: Path,
+) -> None:
     """Turn pseudonymous client ids back into the agency's own, at the agency."""
     from linkage.encoding.keys import load_key
     from linkage.encoding.rejoin import rejoin as rejoin_file
 
-    rejoined = rejoin_file(return_file, raw_folder, load_key("agency", agency_key_file))
+    rejoined = rejoin_file(
+        return_file,
+        raw_folder,
+        load_key("agency", agency_key_file),
+        source=_declared(source),
+        extract_format=extract_format,
+        mapping=mapping,
+    )
     out.write_text(rejoined.rows.write_csv(), encoding="utf-8")
     click.echo(
         f"{out}: {rejoined.rows.height:,} rows, {rejoined.unmatched:,} of them without a client of yours"
@@ -286,6 +338,34 @@ def evaluate(workspace: Path, truth: Path) -> None:
     from pipelines.workspace import Workspace
 
     click.echo(evaluate_workspace(Workspace(workspace), truth))
+
+
+@cli.command(
+    "link-on-spark",
+    epilog=_example(
+        "familiar-faces link-on-spark --records hdfs:///county/source_record --model models/v1-2bdad006.json "
+        "--out hdfs:///county/linked --master yarn"
+    ),
+)
+@click.option("--records", required=True, help="The table source_record as Parquet, where Spark can read it.")
+@click.option(
+    "--model", "model_file", type=_EXISTING_FILE, required=True, help="A model file of the workspace."
+)
+@click.option("--out", required=True, help="Where Spark writes scored_pair, cluster and rejected_union.")
+@click.option("--master", help="Spark's master (default: what Spark's own configuration says).")
+def link_on_spark(records: str, model_file: Path, out: str, master: str | None) -> None:
+    """Weigh and cluster source records on a Spark cluster, for more of them than one machine holds."""
+    from linkage.spark import link_on_spark as link
+    from linkage.spark import spark_session
+    from linkage.training import Model
+
+    model = Model.load(model_file)
+    with spark_session(master) as spark:
+        scoring, clustering = link(spark, model, records=records, out=out)
+    click.echo(
+        f"{out}: {scoring.records:,} source records, {scoring.scored_pairs + clustering.weighed_pairs:,} scored pairs, "
+        f"{clustering.clients:,} clients in {clustering.clusters:,} clusters (model {model.version})"
+    )
 
 
 @cli.group(

@@ -14,12 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from linkage.encoding.profiles import PROFILES, STANDARD, Profile
 from linkage.errors import PolicyError, UsageError
 from linkage.source import declared_sources
 from pipelines.cohorts import CohortDefinition, parse_cohorts
 
 LegalBasis = Literal["expert_determination", "limited_data_set", "authorization"]
 Part2Posture = Literal["none", "holds_part_2_records"]
+Engine = Literal["duckdb", "spark"]
 
 _PROBABILITY_BOUNDS = (0.5, 1.0)
 
@@ -50,13 +52,14 @@ class LinkagePolicy:
     `calibrated`: the threshold that training chose for its stated precision. `max_cluster_size` is the largest
     number of source clients that may be one person without a steward saying so. `largest_block` is the number of
     source records above which the records that share one value of a blocking rule are not compared, and that is
-    reported.
+    reported. `engine` weighs the pairs: DuckDB in this process, or Spark where its own configuration says.
     """
 
     model: str = "newest"
     link_at: float | Literal["calibrated"] = "calibrated"
     max_cluster_size: int = 200
     largest_block: int = 2_000
+    engine: Engine = "duckdb"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,11 +74,13 @@ class ReleasePolicy:
 
 @dataclass(frozen=True, kw_only=True)
 class CountySettings:
-    """One validated county file, with the SHA-256 of its bytes."""
+    """One validated county file, with the SHA-256 of its bytes. `profile` is the encoding profile of every
+    delivery that the county takes."""
 
     name: str
     time_zone: str
     key_check: str | None
+    profile: Profile
     code_lists: Mapping[str, str]
     agreements: Mapping[str, Agreement]
     linkage: LinkagePolicy
@@ -132,6 +137,7 @@ def load_settings(path: Path) -> CountySettings:
         name=reader.text(county, "name", "[county]"),
         time_zone=reader.text(county, "time_zone", "[county]"),
         key_check=key_check,
+        profile=_read_profile(reader, top.get("encoding", {})),
         code_lists={
             key: reader.text(top["code_lists"], key, "[code_lists]") for key in top.get("code_lists", {})
         },
@@ -143,7 +149,7 @@ def load_settings(path: Path) -> CountySettings:
     )
 
 
-_TOP_SECTIONS = {"county", "code_lists", "agreements", "linkage", "release", "cohorts"}
+_TOP_SECTIONS = {"county", "encoding", "code_lists", "agreements", "linkage", "release", "cohorts"}
 
 
 @dataclass(frozen=True)
@@ -187,6 +193,12 @@ class _SectionReader:
         if not isinstance(value, bool):
             raise UsageError(f"{self.path}, {where} {key}: expected true or false.")
         return value
+
+
+def _read_profile(reader: _SectionReader, table: Any) -> Profile:
+    keys = reader.section(table, "[encoding]", required=set(), optional={"profile"})
+    name = reader.choice({"profile": STANDARD.name} | keys, "profile", "[encoding]", tuple(PROFILES))
+    return PROFILES[name]
 
 
 def _read_agreements(reader: _SectionReader, declared: Any) -> dict[str, Agreement]:
@@ -250,6 +262,7 @@ def _read_linkage(reader: _SectionReader, table: Any) -> LinkagePolicy:
         link_at=link_at,
         max_cluster_size=reader.whole_number(keys, "max_cluster_size", where, 200, at_least=2),
         largest_block=reader.whole_number(keys, "largest_block", where, 2_000, at_least=100),
+        engine=reader.choice({"engine": "duckdb"} | keys, "engine", where, get_args(Engine)),
     )
 
 

@@ -16,7 +16,6 @@ from functools import partial
 from hashlib import file_digest
 from itertools import chain
 from pathlib import Path
-from typing import Literal
 
 import polars as pl
 from polars.io.plugins import register_io_source
@@ -35,7 +34,12 @@ from linkage.encoding.columns import (
 )
 from linkage.encoding.encounters import encode_encounters
 from linkage.encoding.extract import BATCH_ROWS, open_raw_file
-from linkage.encoding.formats import RawTable, TemplateExtract, native_format
+from linkage.encoding.formats import (
+    RawTable,
+    TemplateExtract,
+    native_format,
+    refuse_mapping_of_template,
+)
 from linkage.encoding.high_profile import HighProfileEncoder
 from linkage.encoding.keys import Key
 from linkage.encoding.manifest import Manifest
@@ -89,8 +93,8 @@ def encode_extract(
     there.
 
     `profile` says which people columns leave. `extract_format` is `template` or the name of a native
-    format, and `mapping` that format's mapping file, if it has one. The extract covers `covers_from` to `covers_to` (half open), without them the month. `part2_program`
-    says that the agency is a program under 42 CFR Part 2. Raises UsageError when the month, the keys, a
+    format, and `mapping` that format's mapping file, if it has one. The extract covers `covers_from` to
+    `covers_to` (half open), without them the month. `part2_program` says that the agency is a program under 42 CFR Part 2. Raises UsageError when the month, the keys, a
     file or a column is not as documented, or the landing zone cannot be written; then nothing has changed.
     """
     if not is_month(month):
@@ -177,20 +181,12 @@ def _open_extract(
     covers_to: date,
 ) -> TemplateExtract:
     if extract_format == "template":
-        if mapping is not None:
-            raise UsageError(
-                "The template needs no mapping file; leave it out, or name the format it is for."
-            )
+        refuse_mapping_of_template(mapping)
         return TemplateExtract(
             people=(open_raw_file(raw_folder, "people", RAW_PEOPLE_COLUMNS),),
             encounters=(open_raw_file(raw_folder, "encounters", raw_encounter_columns(source)),),
         )
-    native = native_format(extract_format)
-    if native.source != source.name:
-        raise UsageError(
-            f"The format {native.name} is of the source {native.source}, not of {source.name}; name the "
-            "right one of the two."
-        )
+    native = native_format(extract_format, source)
     return native.read(raw_folder, covers_from=covers_from, covers_to=covers_to, mapping=mapping)
 
 
@@ -318,7 +314,8 @@ def _write_sorted(
 def _spread(batch: pl.DataFrame, column: str, scratch: Path, number: int) -> None:
     """Write a batch as up to sixteen pieces by the first digit of the ids in `column`."""
     for (digit,), piece in batch.group_by(pl.col(column).str.slice(0, 1), maintain_order=True):
-        _write(piece.lazy(), scratch / f"{digit}-{number:06}.parquet", compression="uncompressed")
+        with _writing(scratch):
+            piece.write_ipc(scratch / f"{digit}-{number:06}.arrow", compression="uncompressed")
 
 
 def _sorted_shares(scratch: Path, order: tuple[str, ...], *_: object) -> Iterator[pl.DataFrame]:
@@ -326,21 +323,19 @@ def _sorted_shares(scratch: Path, order: tuple[str, ...], *_: object) -> Iterato
     for digit in "0123456789abcdef":
         pieces = sorted(scratch.glob(f"{digit}-*"))
         if pieces:
-            yield pl.read_parquet(pieces).sort(order, maintain_order=True)
+            yield pl.scan_ipc(pieces).collect().sort(order, maintain_order=True)
 
 
 _ROWS_PER_GROUP = 131_072
 
 
-def _write(
-    rows: pl.LazyFrame, target: Path, *, compression: Literal["zstd", "uncompressed"] = "zstd"
-) -> None:
-    """Write one Parquet file: tokens do not compress and their ranges tell nothing, so neither is tried."""
+def _write(rows: pl.LazyFrame, target: Path) -> None:
+    """Write one Parquet file: the ranges of tokens tell nothing, so none are written."""
     with _writing(target.parent):
         rows.sink_parquet(
             target,
-            compression=compression,
-            compression_level=1 if compression == "zstd" else None,
+            compression="zstd",
+            compression_level=1,
             statistics=False,
             row_group_size=_ROWS_PER_GROUP,
         )

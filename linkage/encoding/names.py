@@ -149,6 +149,12 @@ def placeholder_kinds() -> tuple[str, ...]:
     return tuple(sorted(set(_placeholders().kind_of_whole.values())))
 
 
+@cache
+def whole_placeholders() -> tuple[str, ...]:
+    """Names in normal form without spaces, sorted, that stand for no name when they are the whole of it."""
+    return tuple(sorted(_placeholders().kind_of_whole))
+
+
 def names_beside_placeholder(kind: str) -> frozenset[str]:
     """Names that are invented too when the person's other name is a placeholder of this kind; `*` means
     any."""

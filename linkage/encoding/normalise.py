@@ -28,16 +28,7 @@ from linkage.encoding.names import (
     normalise_suffix,
     placeholder_kinds,
 )
-
-OLDEST_AGE = 120
-"""Years. A birth date further back is an error or a default, not a person."""
-
-_DEFAULT_BIRTH_DATES = frozenset(
-    {"0001-01-01", "1111-11-11", "1753-01-01", "1899-12-30", "1899-12-31", "1900-01-01", "1900-01-02",
-     "1901-01-01", "2222-02-22", "9999-09-09", "9999-12-31"}
-)  # fmt: skip
-"""Dates that software writes where none is known: the zero dates of databases and spreadsheets, and
-keyboard rows."""
+from linkage.encoding.plain_texts import DEFAULT_BIRTH_DATES, OLDEST_AGE, plain_birth_dates, plain_names
 
 _DATE = re.compile(r"([0-9]{4})(?:-([0-9]{1,2})(?:-([0-9]{1,2}))?)?(?:[T ][0-9:.]*)?")
 
@@ -72,7 +63,7 @@ def normalise_birth_date(text: str, *, covers_to: date) -> BirthDate:
     if found is None:
         return BirthDate(kind="unreadable")
     year, month, day = (int(part) if part else 0 for part in found.groups())
-    if f"{year:04}-{month:02}-{day:02}" in _DEFAULT_BIRTH_DATES:
+    if f"{year:04}-{month:02}-{day:02}" in DEFAULT_BIRTH_DATES:
         return BirthDate(kind="default")
     try:
         earliest = date(year, month or 1, day if month and day else 1)
@@ -177,12 +168,18 @@ class PeopleNormaliser:
         }
         remembered = lru_cache(maxsize=_MOST_READINGS_KEPT)
         self._readings = {column: remembered(reading) for column, reading in readings.items()}
+        self._plain_readings: dict[str, Callable[[pl.Series], pl.DataFrame]] = {
+            "first_name": plain_names,
+            "middle_name": plain_names,
+            "last_name": plain_names,
+            "birth_date": lambda written: plain_birth_dates(written, covers_to),
+        }
 
     def normalise(self, raw: pl.DataFrame) -> NormalisedPeople:
         """Normalise raw rows (text columns of the template and `row_number`), row for row."""
         rows = raw
         for column, gives in _GIVES.items():
-            rows = _looked_up(rows, column, self._readings[column], gives)
+            rows = _looked_up(rows, column, self._table(rows.get_column(column), gives))
         rows = _with_ssn(_with_joint_names(rows)).with_columns(
             pl.col("birth_year").clip(lower_bound=self._first_birth_year),
             pl.col("birth_date_suspect").fill_null(value=False),
@@ -201,6 +198,30 @@ class PeopleNormaliser:
             .rename({"kind": "rule"})
             .sort("row_number", "column"),
         )
+
+    def _table(self, written: pl.Series, gives: dict[str, PolarsType]) -> pl.DataFrame:
+        """What a raw column's distinct texts read as: `_WRITTEN`, and the columns that it `gives`."""
+        texts = written.drop_nulls().unique().alias(_WRITTEN)
+        tables = []
+        if written.name in self._plain_readings:
+            plain = self._plain_readings[written.name](texts)
+            texts = texts.filter(~texts.is_in(plain.get_column("written").implode()))
+            tables.append(plain.rename(dict(zip(plain.columns, (_WRITTEN, *gives), strict=False))))
+        made = (
+            zip(*map(self._readings[written.name], texts.to_list()), strict=True)
+            if len(texts)
+            else [[]] * len(gives)
+        )
+        tables.append(
+            pl.DataFrame(
+                [texts]
+                + [
+                    pl.Series(name, values, dtype=kind)
+                    for (name, kind), values in zip(gives.items(), made, strict=True)
+                ]
+            )
+        )
+        return pl.concat(tables, how="diagonal")
 
 
 def _texts(*columns: str) -> dict[str, PolarsType]:
@@ -226,19 +247,8 @@ _GIVES: dict[str, dict[str, PolarsType]] = {
 """The columns that each raw column is replaced by, in the order of what its reading returns."""
 
 
-def _looked_up(
-    rows: pl.DataFrame, column: str, reading: Callable[[str], Sequence[object]], gives: dict[str, PolarsType]
-) -> pl.DataFrame:
-    """`rows` with text `column` replaced by the columns that `reading` makes of each distinct value."""
-    written = rows.get_column(column).drop_nulls().unique()
-    made = zip(*map(reading, written.to_list()), strict=True) if len(written) else [[]] * len(gives)
-    table = pl.DataFrame(
-        [
-            pl.Series(name, values, dtype=kind)
-            for (name, kind), values in zip(gives.items(), made, strict=True)
-        ]
-        + [written.alias(_WRITTEN)]
-    )
+def _looked_up(rows: pl.DataFrame, column: str, table: pl.DataFrame) -> pl.DataFrame:
+    """`rows` with text `column` replaced by the columns that `table` has beside `_WRITTEN`."""
     # the key alone is joined: a join copies every column it is given
     key = rows.select(pl.col(column).alias(_WRITTEN))
     found = key.join(table, on=_WRITTEN, how="left", maintain_order="left").drop(_WRITTEN)

@@ -49,7 +49,7 @@ class NameEncoder:
         self._root_key = project_key.derive("first-name-root")
         self._sound_key = project_key.derive("name-sound")
         self._table = bigram_table(project_key.derive("name-bits"))
-        self._known = self._encode([])
+        self._known = self._encode(pl.Series("name", [], dtype=pl.String))
 
     def encode_names(
         self, first_names: pl.Series, last_names: pl.Series
@@ -64,27 +64,35 @@ class NameEncoder:
         )
         names = pl.concat([first_names, last_names]).unique().to_frame()
         new = names.join(self._known, on="name", how="anti").get_column("name")
-        known = pl.concat([self._known, self._encode(new.to_list())])
+        known = pl.concat([self._known, self._encode(new)])
         self._known = known if known.height <= _MOST_NAMES_KEPT else known.clear()
+        of_first = known.join(first_names.to_frame(), on="name", how="semi")
         return (
-            _prefixed(known.join(first_names.to_frame(), on="name", how="semi"), "first_name"),
+            _prefixed(of_first.with_columns(self._roots(of_first.get_column("name"))), "first_name"),
             _prefixed(known.join(last_names.to_frame(), on="name", how="semi"), "last_name"),
         )
 
-    def _encode(self, names: list[str]) -> pl.DataFrame:
-        """For distinct names: name, token, part_tokens, root_token, sound_tokens, bits."""
-        whole = [name.replace(" ", "") for name in names]
-        roots = map(root_of, whole)
+    def _encode(self, names: pl.Series) -> pl.DataFrame:
+        """For distinct names: name, token, part_tokens, sound_tokens, bits."""
+        whole = names.str.replace_all(" ", "", literal=True)
+        letters = whole.to_list()
+        token = pl.Series("token", tokens_of(letters, self._token_key), dtype=pl.String)
+        # the one part of most names is the whole of it
+        compound = names.filter(names.str.contains(" ", literal=True))
+        parts = token_lists_of([naming_parts(name) for name in compound], self._token_key)
         return pl.DataFrame(
             {
-                "name": pl.Series(names, dtype=pl.String),
-                "token": pl.Series(tokens_of(whole, self._token_key), dtype=pl.String),
-                "part_tokens": token_lists_of([naming_parts(name) for name in names], self._token_key),
-                "root_token": pl.Series(tokens_of(roots, self._root_key), dtype=pl.String),
+                "name": names,
+                "token": token,
+                "part_tokens": token.reshape((-1, 1)).arr.to_list(),
                 "sound_tokens": token_lists_of([sounds_of(name) for name in names], self._sound_key),
-                "bits": pl.Series(filters_of(whole, self._table), dtype=pl.Binary),
+                "bits": pl.Series(filters_of(letters, self._table), dtype=pl.Binary),
             }
-        )
+        ).update(pl.DataFrame({"name": compound, "part_tokens": parts}), on="name")
+
+    def _roots(self, names: pl.Series) -> pl.Series:
+        roots = map(root_of, names.str.replace_all(" ", "", literal=True).to_list())
+        return pl.Series("root_token", tokens_of(roots, self._root_key), dtype=pl.String)
 
 
 def _prefixed(encoded: pl.DataFrame, prefix: str) -> pl.DataFrame:

@@ -4,15 +4,18 @@ Only the holder of the agency key can do this, and only for clients whose ids it
 the agency's own ids are encoded again and looked up. It works without a network.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 
 from linkage.encoding.extract import open_raw_file
+from linkage.encoding.formats import native_format, refuse_mapping_of_template
 from linkage.encoding.keys import Key
 from linkage.encoding.tokens import token_series, tokens_of
 from linkage.errors import UsageError
+from linkage.source import Source
 
 
 def client_id_of(raw_client_id: str, agency_key: Key) -> str:
@@ -36,17 +39,26 @@ class Rejoined:
     unmatched: int
 
 
-def rejoin(return_file: Path, people_folder: Path, agency_key: Key) -> Rejoined:
+def rejoin(
+    return_file: Path,
+    people_folder: Path,
+    agency_key: Key,
+    *,
+    source: Source,
+    extract_format: str = "template",
+    mapping: Path | None = None,
+) -> Rejoined:
     """Replace the pseudonymous `client_id` of a return file (CSV or Parquet) by the agency's own.
 
-    `people_folder` holds the raw people file, or one folder per month that does. Raises UsageError when a
-    file is not as described, or when no row at all finds its client: then the key or the folder is another
+    `people_folder` holds what the deliveries of `source` were made from: a raw people file or the export of a
+    native format (with its `mapping` file, where it has one), or one of them per month. Raises UsageError when
+    a file is not as described, or when no row at all finds its client: then the key or the folder is another
     one's.
     """
     if agency_key.kind != "agency":
         raise UsageError("Rejoining needs the agency key, not the project key; name the other file.")
     rows = _read_return_file(return_file)
-    own = _own_client_ids(people_folder)
+    own = _distinct(_own_client_ids(people_folder, source, extract_format, mapping))
     table = pl.DataFrame({"client_id": client_ids_of(own, agency_key), "own_client_id": own})
     joined = rows.join(table, on="client_id", how="left", maintain_order="left")
     unmatched = joined.get_column("own_client_id").null_count()
@@ -72,17 +84,42 @@ def _read_return_file(path: Path) -> pl.DataFrame:
     return rows
 
 
-def _own_client_ids(folder: Path) -> pl.Series:
-    """The distinct raw client ids of a raw folder, or of every raw folder directly inside `folder`."""
+def _own_client_ids(
+    folder: Path, source: Source, extract_format: str, mapping: Path | None
+) -> Iterator[pl.Series]:
+    """The raw client ids of every extract in `folder`, some thousands at a time."""
+    if extract_format == "template":
+        refuse_mapping_of_template(mapping)
+        for each in _template_folders(folder):
+            for batch in open_raw_file(each, "people", ("client_id",)).batches():
+                yield batch.get_column("client_id")
+    else:
+        native = native_format(extract_format, source)
+        for each in _exports(folder):
+            yield from native.client_ids(each, mapping=mapping)
+
+
+def _template_folders(folder: Path) -> list[Path]:
+    """A raw folder, or every raw folder directly inside `folder`."""
     inner = sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
     folders = [each for each in (folder, *inner) if any(each.glob("people.*"))]
     if not folders:
         raise UsageError(
-            f"{folder} has no raw people file, nor has a folder directly inside it; name the raw folder."
+            f"{folder} has no raw people file, nor has a folder directly inside it; name the raw folder, or "
+            "the --format of the export that is there."
         )
-    ids = [
-        batch.get_column("client_id").str.strip_chars().replace("", None).drop_nulls().unique()
-        for each in folders
-        for batch in open_raw_file(each, "people", ("client_id",)).batches()
-    ]
-    return pl.concat([pl.Series("client_id", [], dtype=pl.String), *ids]).unique(maintain_order=True)
+    return folders
+
+
+def _exports(place: Path) -> list[Path]:
+    """An export, or every export in a folder that has nothing but folders and archives in it."""
+    if not place.is_dir():
+        return [place]
+    inside = sorted(path for path in place.iterdir() if not path.name.startswith("."))
+    is_shelf = all(path.is_dir() or path.suffix.lower() == ".zip" for path in inside)
+    return inside if inside and is_shelf else [place]
+
+
+def _distinct(ids: Iterator[pl.Series]) -> pl.Series:
+    stripped = [each.str.strip_chars().replace("", None).drop_nulls().unique().alias("") for each in ids]
+    return pl.concat([pl.Series("", [], dtype=pl.String), *stripped]).unique(maintain_order=True)

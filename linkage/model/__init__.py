@@ -116,7 +116,9 @@ def splink_settings(
             _splink_comparison(each, (strangers or {}).get(each.name, {})) for each in comparisons(profile)
         ],
         max_iterations=100,
-        blocking_rules_to_generate_predictions=[_splink_rule(rule) for rule in blocking_rules(profile).values()],
+        blocking_rules_to_generate_predictions=[
+            _splink_rule(rule) for rule in blocking_rules(profile).values()
+        ],
         retain_matching_columns=False,
         retain_intermediate_calculation_columns=False,
     )
@@ -133,7 +135,9 @@ def _splink_rule(rule: BlockingRule) -> CustomRule:
 def rarity_columns(profile: str = "standard") -> tuple[str, ...]:
     """The columns whose values' frequencies adjust the weight of a level."""
     return tuple(
-        dict.fromkeys(level.rarity_of for each in comparisons(profile) for level in each.levels if level.rarity_of)
+        dict.fromkeys(
+            level.rarity_of for each in comparisons(profile) for level in each.levels if level.rarity_of
+        )
     )
 
 

@@ -73,9 +73,7 @@ _EQUAL_LEVELS = frozenset(f"equal_{step}" for step in RARITIES)
 _DAYS = 365.25
 _SAME_YEAR = "birth_year_l = birth_year_r"
 _BOTH_SUSPECT = "birth_date_suspect_l and birth_date_suspect_r"
-_DOUBTFUL = (
-    "birth_date_suspect_l or birth_date_suspect_r or not birth_date_known_l or not birth_date_known_r"
-)
+_DOUBTFUL = "birth_date_suspect_l or birth_date_suspect_r or not birth_date_known_l or not birth_date_known_r"
 _MONTH_OR_DAY = 1 / 12 + 12 / _DAYS - 2 / _DAYS
 """Share of pairs born in one year of which the month or the day agrees, and not both; births are spread about
 evenly over a year."""
@@ -264,9 +262,7 @@ _SSN = Comparison(
         Level(name="conflict", says="Two whole numbers that do not agree.", when=None),
     ),
 )
-_SEX, _ZIP3 = (
-    next(each for each in STANDARD_COMPARISONS if each.name == name) for name in ("sex", "zip3")
-)
+_SEX, _ZIP3 = (next(each for each in STANDARD_COMPARISONS if each.name == name) for name in ("sex", "zip3"))
 
 _SEEN_APART = frozenset({"missing", "hidden"})
 _ADJUSTMENTS = (
@@ -377,6 +373,8 @@ _BLOCKING_RULES = (
 
 _HAS_BIRTH_DATE = "first_name_birth_date_token is not null or last_name_birth_date_tokens is not null"
 
+_STEP_NUMBERS = " ".join(f"when '{step}' then {number}" for number, step in enumerate(RARITIES))
+
 HIGH_MODEL = LinkageModel(
     profile=HIGH.name,
     compared_columns=(
@@ -384,11 +382,11 @@ HIGH_MODEL = LinkageModel(
         *HIGH.token_list_columns,
         "last_name_birth_date_tokens[1] as last_name_birth_date_1",
         *(
-            f"(list_position({list(RARITIES)!r}, {name}_rarity) - 1)::tinyint as {name}_rarity"
+            f"(case {name}_rarity {_STEP_NUMBERS} end)::tinyint as {name}_rarity"
             for name in ("first_name", "last_name")
         ),
         f"coalesce({_HAS_BIRTH_DATE}, false) as birth_date_known",
-        "case ssn_quality when 'full' then 9 when 'last4' then 4 end::tinyint as ssn_digits",
+        "(case ssn_quality when 'full' then 9 when 'last4' then 4 end)::tinyint as ssn_digits",
     ),
     comparisons=(_FIRST_NAME, _LAST_NAME, _BIRTH_DATE, _SSN, _SEX, _ZIP3),
     adjustments=_ADJUSTMENTS,

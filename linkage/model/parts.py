@@ -28,6 +28,11 @@ class Level:
     among_strangers: str | None = None
 
 
+def columns_named(condition: str) -> tuple[str, ...]:
+    """The columns of `compared_record` that SQL over both records (`_l`, `_r`) looks at, each once."""
+    return tuple(dict.fromkeys(re.findall(r"\b(\w+?)_[lr]\b", condition)))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
     """One kind of evidence and its levels, strongest first."""
@@ -55,7 +60,7 @@ class Comparison:
     def columns_compared(self) -> tuple[str, ...]:
         """The columns of `compared_record` that some level looks at."""
         conditions = " ".join(level.when or "" for level in self.levels)
-        return tuple(dict.fromkeys(re.findall(r"\b(\w+?)_[lr]\b", conditions)))
+        return columns_named(conditions)
 
     def columns_needed(self) -> tuple[str, ...]:
         """The columns without which the comparison says nothing of a record."""

@@ -12,6 +12,7 @@ from linkage.model.parts import (
     missing,
 )
 
+
 def _sounds_alike(name: str) -> str:
     """SQL: one of the two ways to pronounce a name is a way to pronounce the other."""
     return " or ".join(f"{name}_sound_{one}_l = {name}_sound_{other}_r" for one in (1, 2) for other in (1, 2))
@@ -47,9 +48,7 @@ COMPARISONS = (
                 says="Forms of one name, such as Bill and William.",
                 when=equal("first_name_root_token"),
             ),
-            Level(
-                name="similar", says="Spelt alike (Dice .66).", when=dice_at_least("first_name_bits", 66)
-            ),
+            Level(name="similar", says="Spelt alike (Dice .66).", when=dice_at_least("first_name_bits", 66)),
             Level(name="sounds_alike", says="Pronounced alike.", when=_sounds_alike("first_name")),
             Level(
                 name="somewhat_similar",
@@ -86,9 +85,7 @@ COMPARISONS = (
                 when="(last_name_parts_l > 1 or last_name_parts_r > 1)"
                 " and list_has_any(last_name_part_tokens_l, last_name_part_tokens_r)",
             ),
-            Level(
-                name="similar", says="Spelt alike (Dice .66).", when=dice_at_least("last_name_bits", 66)
-            ),
+            Level(name="similar", says="Spelt alike (Dice .66).", when=dice_at_least("last_name_bits", 66)),
             Level(name="sounds_alike", says="Pronounced alike.", when=_sounds_alike("last_name")),
             Level(
                 name="somewhat_similar",
@@ -417,9 +414,7 @@ STANDARD_MODEL = LinkageModel(
     blocking_rules=_BLOCKING_RULES,
     sessions=(
         Session(pairs_with_the="same birth date", columns=("birth_date_token",)),
-        Session(
-            pairs_with_the="same first and last name", columns=("first_name_token", "last_name_token")
-        ),
+        Session(pairs_with_the="same first and last name", columns=("first_name_token", "last_name_token")),
         Session(pairs_with_the="same Social Security number", columns=("ssn_token",)),
     ),
     names_and_birth_date=("names_in_order", "birth_date_token"),

@@ -39,7 +39,7 @@ def delivery_asset(source: Source) -> dg.AssetsDefinition:
         asked_for = {partition[:7] for partition in context.partition_keys}
         landed = asked_for & set(landed_months(workspace.landing, source))
         with county.warehouse() as connection:
-            prepare_warehouse(connection)
+            prepare_warehouse(connection, workspace.settings().profile)
             pending = [
                 month for month in pending_months(connection, workspace.landing, source) if month in landed
             ]

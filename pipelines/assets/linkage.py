@@ -10,8 +10,9 @@ from linkage.decisions import effective_decisions
 from linkage.errors import CheckFailedError
 from linkage.records import build_source_record
 from linkage.registry import update_registry
-from linkage.scoring import LEAST_WEIGHT_KEPT, score
+from linkage.scoring import LEAST_WEIGHT_KEPT, ScoringReport, score
 from linkage.source import declared_sources
+from linkage.spark import SparkScoring, score_through_spark
 from linkage.training import Model, train
 from pipelines.assets.deliveries import delivery_assets
 from pipelines.models import chosen_model, keep_model
@@ -83,14 +84,18 @@ def linkage_model(county: CountyWorkspace, config: Training) -> dg.MaterializeRe
 )
 def scored_pair(county: CountyWorkspace) -> dg.MaterializeResult:  # type: ignore[type-arg]  # noqa: D103
     workspace = county.open()
+    policy = workspace.settings().linkage
     model = _model(workspace)
+    report: ScoringReport | SparkScoring
     with county.warehouse() as connection:
-        report = score(
-            connection,
-            model,
-            lower_weight=LEAST_WEIGHT_KEPT,
-            largest_block=workspace.settings().linkage.largest_block,
-        )
+        if policy.engine == "spark":
+            report = score_through_spark(
+                connection, model, folder=workspace.root, largest_block=policy.largest_block
+            )
+        else:
+            report = score(
+                connection, model, lower_weight=LEAST_WEIGHT_KEPT, largest_block=policy.largest_block
+            )
     return dg.MaterializeResult(metadata=_metadata(report, row_count=report.scored_pairs))
 
 

@@ -43,60 +43,61 @@
 --   released_to_law_enforcement: EMS: whether the patient was released to law enforcement.
 --   disposition: Hospital: how the visit ended.
 --   admit_origin: Hospital: where the patient came from.
+with latest_version as (
+    select *,
+    from delivered_encounter
+    qualify row_number() over (partition by source, encounter_id order by month desc, row_number desc) = 1
+)
+
 select
     person_crosswalk.person_id,
-    delivered_encounter.source,
-    delivered_encounter.client_id,
-    delivered_encounter.encounter_id,
-    delivered_encounter.kind,
-    delivered_encounter.started_at,
-    if(delivered_encounter.ended_at <= run_parameter.as_of, delivered_encounter.ended_at, null) as ended_at,
+    latest_version.source,
+    latest_version.client_id,
+    latest_version.encounter_id,
+    latest_version.kind,
+    latest_version.started_at,
+    if(latest_version.ended_at <= run_parameter.as_of, latest_version.ended_at, null) as ended_at,
     case
-        when not encounter_kind.is_stay then delivered_encounter.started_at
-        when delivered_encounter.kind = 'bed_night'
-            then date_trunc('day', delivered_encounter.started_at) + interval 1 day
-        else least(coalesce(delivered_encounter.ended_at, run_parameter.as_of), run_parameter.as_of)
+        when not encounter_kind.is_stay then latest_version.started_at
+        when latest_version.kind = 'bed_night'
+            then date_trunc('day', latest_version.started_at) + interval 1 day
+        else least(coalesce(latest_version.ended_at, run_parameter.as_of), run_parameter.as_of)
     end as counted_until,
     encounter_kind.is_stay
-    and delivered_encounter.kind <> 'bed_night'
-    and coalesce(delivered_encounter.ended_at > run_parameter.as_of, true) as is_open,
+    and latest_version.kind <> 'bed_night'
+    and coalesce(latest_version.ended_at > run_parameter.as_of, true) as is_open,
     encounter_kind.is_stay,
     encounter_kind.sim_intercept,
-    delivered_encounter.smi,
-    delivered_encounter.sud,
-    delivered_encounter.suicidality,
-    delivered_encounter.homeless,
-    delivered_encounter.overdose,
-    delivered_encounter.part2,
-    delivered_encounter.booking_reason,
-    delivered_encounter.release_reason,
-    delivered_encounter.charge_class,
-    delivered_encounter.smi_screen,
-    delivered_encounter.assessed_at,
-    delivered_encounter.smi_assessed,
-    delivered_encounter.project_type,
-    delivered_encounter.destination,
-    delivered_encounter.disabling_condition,
-    delivered_encounter.service_requested,
-    delivered_encounter.patient_contact,
-    delivered_encounter.transported,
-    delivered_encounter.destination_type,
-    delivered_encounter.released_to_law_enforcement,
-    delivered_encounter.disposition,
-    delivered_encounter.admit_origin,
-from delivered_encounter
+    latest_version.smi,
+    latest_version.sud,
+    latest_version.suicidality,
+    latest_version.homeless,
+    latest_version.overdose,
+    latest_version.part2,
+    latest_version.booking_reason,
+    latest_version.release_reason,
+    latest_version.charge_class,
+    latest_version.smi_screen,
+    latest_version.assessed_at,
+    latest_version.smi_assessed,
+    latest_version.project_type,
+    latest_version.destination,
+    latest_version.disabling_condition,
+    latest_version.service_requested,
+    latest_version.patient_contact,
+    latest_version.transported,
+    latest_version.destination_type,
+    latest_version.released_to_law_enforcement,
+    latest_version.disposition,
+    latest_version.admit_origin,
+from latest_version
 inner join person_crosswalk
     on
-        person_crosswalk.source = delivered_encounter.source
-        and person_crosswalk.client_id = delivered_encounter.client_id
+        person_crosswalk.source = latest_version.source
+        and person_crosswalk.client_id = latest_version.client_id
 inner join encounter_kind
     on
-        encounter_kind.source = delivered_encounter.source
-        and encounter_kind.kind = delivered_encounter.kind
+        encounter_kind.source = latest_version.source
+        and encounter_kind.kind = latest_version.kind
 cross join run_parameter
-where delivered_encounter.started_at < run_parameter.as_of
-qualify
-    row_number() over (
-        partition by delivered_encounter.source, delivered_encounter.encounter_id
-        order by delivered_encounter.month desc, delivered_encounter.row_number desc
-    ) = 1
+where latest_version.started_at < run_parameter.as_of

@@ -13,38 +13,48 @@
 --   encounters: Countable encounters that started in the window.
 --   episodes: Episodes with such an encounter.
 --   days: Days in the system, to the hour: the union of stays, clipped to the window.
-with started as (
+with band as (
+    -- Windows end together, so what lies between the starts of one and the next shorter one is in the first
+    -- and in all longer ones: counted once by band, added up by window.
     select
-        *,
-        -- An episode counts in every window that holds its last encounter; a distinct count costs far more.
-        row_number() over (
-            partition by person_id, source, kind, episode_id order by started_at desc, encounter_id asc
-        ) = 1 as is_last_of_episode,
-    from (
-        select
-            person_id,
-            source,
-            unnest([kind, 'any']) as kind,
-            started_at,
-            episode_id,
-            encounter_id,
-        from encounter
-        where is_countable
-    ) as countable
+        window_start as band_start,
+        lead(window_start, 1, window_end) over (order by window_start) as band_end,
+    from time_window
 ),
 
-counted as (
+started as (
     select
-        started.person_id,
-        started.source,
-        started.kind,
-        time_window.window_name,
+        encounter.person_id,
+        encounter.source,
+        encounter.kind,
+        encounter.episode_id,
+        band.band_start,
         count(*) as encounters,
-        count(*) filter (where started.is_last_of_episode) as episodes,
-        0 as seconds,
+    from encounter
+    inner join band on encounter.started_at >= band.band_start and encounter.started_at < band.band_end
+    where encounter.is_countable
+    group by all
+),
+
+-- An episode counts in every window that holds its last encounter.
+latest_of_episode as (
+    select
+        person_id,
+        source,
+        kind,
+        episode_id,
+        max(band_start) as band_start,
     from started
-    inner join time_window
-        on started.started_at >= time_window.window_start and started.started_at < time_window.window_end
+    group by all
+),
+
+latest_of_episode_of_any_kind as (
+    select
+        person_id,
+        source,
+        episode_id,
+        max(band_start) as band_start,
+    from latest_of_episode
     group by all
 ),
 
@@ -53,37 +63,92 @@ occupied as (
         occupied_interval.person_id,
         occupied_interval.source,
         occupied_interval.kind,
-        time_window.window_name,
-        0 as encounters,
-        0 as episodes,
-        sum(
-            date_diff(
-                'second',
-                greatest(occupied_interval.started_at, time_window.window_start),
-                least(occupied_interval.ended_at, time_window.window_end)
-            )
+        band.band_start,
+        date_diff(
+            'second',
+            greatest(occupied_interval.started_at, band.band_start),
+            least(occupied_interval.ended_at, band.band_end)
         ) as seconds,
     from occupied_interval
-    inner join time_window
+    inner join band
         on
-            occupied_interval.ended_at > time_window.window_start
-            and occupied_interval.started_at < time_window.window_end
-    group by all
+            occupied_interval.ended_at > band.band_start
+            and occupied_interval.started_at < band.band_end
+),
+
+measured as (
+    select
+        person_id,
+        source,
+        kind,
+        band_start,
+        encounters,
+        0 as episodes,
+        0 as seconds,
+    from started
+    union all
+    select
+        person_id,
+        source,
+        'any' as kind,
+        band_start,
+        encounters,
+        0 as episodes,
+        0 as seconds,
+    from started
+    union all
+    select
+        person_id,
+        source,
+        kind,
+        band_start,
+        0 as encounters,
+        1 as episodes,
+        0 as seconds,
+    from latest_of_episode
+    union all
+    select
+        person_id,
+        source,
+        'any' as kind,
+        band_start,
+        0 as encounters,
+        1 as episodes,
+        0 as seconds,
+    from latest_of_episode_of_any_kind
+    union all
+    select
+        person_id,
+        source,
+        kind,
+        band_start,
+        0 as encounters,
+        0 as episodes,
+        seconds,
+    from occupied
 ),
 
 used as (
-    from counted
-    union all
-    from occupied
+    select
+        person_id,
+        source,
+        kind,
+        band_start,
+        sum(encounters) as encounters,
+        sum(episodes) as episodes,
+        sum(seconds) as seconds,
+    from measured
+    group by all
 )
 
 select
-    person_id,
-    source,
-    kind,
-    window_name,
-    sum(encounters)::integer as encounters,
-    sum(episodes)::integer as episodes,
-    round(sum(seconds) / 86400.0, 4) as days,
+    used.person_id,
+    used.source,
+    used.kind,
+    time_window.window_name,
+    sum(used.encounters)::integer as encounters,
+    sum(used.episodes)::integer as episodes,
+    round(sum(used.seconds) / 86400.0, 4) as days,
 from used
+inner join time_window on used.band_start >= time_window.window_start
 group by all

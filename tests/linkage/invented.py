@@ -15,6 +15,7 @@ from duckdb import DuckDBPyConnection
 
 from linkage.encoding.filters import bigram_table, filters_of
 from linkage.encoding.nicknames import root_of
+from linkage.records import stored_people
 
 SOURCES = ("jail", "shelter", "ems", "hospital")
 _TABLE = bigram_table(b"k" * 32)
@@ -248,7 +249,7 @@ def load(con: DuckDBPyConnection, rows: Sequence[Delivered]) -> None:
     for source in SOURCES:
         of_source = [row for row in rows if row.source == source]
         frame = encoded(of_source) if of_source else encoded(any_row).clear()
-        con.register("delivered_frame", frame.to_arrow())
+        con.register("delivered_frame", stored_people(frame).to_arrow())
         con.execute(f"create or replace table {source}_people as select * from delivered_frame").fetchall()
         con.unregister("delivered_frame")
 

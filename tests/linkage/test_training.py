@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from linkage.errors import UsageError
-from linkage.model import comparisons
+from linkage.model import comparison, comparisons, splink_settings
 from linkage.records import build_source_record
 from linkage.scoring import score
 from linkage.source import declared_sources
@@ -79,10 +79,85 @@ def test_training_tells_how_each_session_ended(linked_county):
         assert session["iterations"] > 1
 
 
+def test_learning_that_was_cut_short_is_not_called_converged(con, small_county_rows, monkeypatch, capsys):
+    """Splink logs that it has converged when it has merely reached its last iteration."""
+
+    def hurried(**options):
+        settings = splink_settings(**options)
+        settings.max_iterations = 2
+        return settings
+
+    monkeypatch.setattr("linkage.training.splink_settings", hurried)
+    sessions = trained(con, small_county_rows).training["sessions"]
+    cut_short = [session for session in sessions if session["held"] and not session["converged"]]
+    assert cut_short
+    said = capsys.readouterr().err
+    for session in cut_short:
+        assert session["iterations"] == 2
+        assert session["last_change"] >= 1e-3
+        assert f"pairs with the {session['pairs_with_the']} did not settle in 2 iterations" in said
+
+
+def test_a_session_on_too_few_pairs_is_not_held_and_not_called_converged(con, capsys):
+    sessions = trained(con, invented_county(60)).training["sessions"]
+    skipped = [session for session in sessions if not session["held"]]
+    assert [session["pairs_with_the"] for session in skipped] == ["same Social Security number"]
+    assert skipped[0]["pairs"] < 200
+    assert (skipped[0]["iterations"], skipped[0]["converged"], skipped[0]["last_change"]) == (0, False, None)
+    assert "too few pairs with the same Social Security number" in capsys.readouterr().err
+
+
+def test_the_prior_is_near_the_true_share_of_pairs(linked_county):
+    prior = linked_county.model.training["prior"]
+    assert prior["estimated"]
+    linked_county.con.register("truth", linked_county.truth.to_arrow())
+    true_pairs, records = linked_county.con.execute(
+        """
+        with of_truth as (
+            select truth_id, source, client_id from source_record inner join truth using (source, client_id)
+        )
+        select
+            (select sum(records * (records - 1) / 2) from (select count(*) as records from of_truth group by truth_id))
+            - (select sum(records * (records - 1) / 2)
+                from (select count(*) as records from of_truth group by source, client_id)),
+            (select count(*) from of_truth)
+        """
+    ).fetchall()[0]
+    linked_county.con.unregister("truth")
+    assert prior["probability"] / (true_pairs / (records * (records - 1) / 2)) == pytest.approx(1, abs=0.25)
+
+
+@pytest.mark.parametrize(
+    ("unknown", "because"),
+    [
+        pytest.param({"ssn": None, "ssn4": None}, "assumed: only 0 pairs", id="no Social Security number"),
+        pytest.param({"birth_date": None}, "they are what is counted", id="no birth date"),
+    ],
+)
+def test_a_prior_that_cannot_be_estimated_is_said_and_explained(
+    con, small_county_rows, unknown, because, capsys
+):
+    rows = [replace(row, identity=replace(row.identity, **unknown)) for row in small_county_rows]
+    prior = trained(con, rows).training["prior"]
+    assert not prior["estimated"]
+    assert because in prior["recall_because"]
+    assert "cannot be estimated" in capsys.readouterr().err
+
+
 def test_levels_that_learned_nothing_are_named_and_weigh_nothing(linked_county):
     unobserved = linked_county.model.training["unobserved_levels"]
     assert "suffix: equal" in unobserved  # nobody in this county has a suffix
     assert linked_county.model.parameters.levels["suffix"]["equal"].match_weight == 0
+
+
+def test_comparisons_that_too_few_matches_tell_anything_of_are_left_out_and_named(con, capsys):
+    training = trained(con, invented_county(60)).training
+    assert {"ssn", "suffix"} <= set(training["left_out"])
+    assert "first_name" not in training["left_out"]
+    assert f"tell anything of {', '.join(training['left_out'])}" in capsys.readouterr().err
+    assert {f"ssn: {level}" for level in comparison("ssn").level_names().values()} <= set(
+        training["unobserved_levels"]
+    )
 
 
 def test_what_agrees_speaks_for_one_person_and_what_differs_against(linked_county):
@@ -102,6 +177,24 @@ def test_a_half_trained_model_is_refused(linked_county):
     half = replace(linked_county.model, training=training)
     with pytest.raises(UsageError, match="half trained: nothing was learned of ssn"):
         score(linked_county.con, half, lower_weight=0)
+
+
+def test_what_no_session_taught_leaves_the_model_half_trained(con, tmp_path):
+    """130 people in two sources each: enough pairs to expect something of every name, too few to learn it."""
+    people = [row.identity for row in invented_county(600) if row.source == "jail" and row.identity.ssn][:130]
+    rows = [
+        Delivered(source=source, client_id=str(number), identity=who, truth_id=number)
+        for number, who in enumerate(people)
+        for source in ("jail", "hospital")
+    ]
+    model = trained(con, rows)
+    assert not any(session["held"] for session in model.training["sessions"])
+    assert not model.training["complete"]
+    assert "first_name" in model.training["incomplete_because"]
+    model.save(tmp_path / "model.json")
+    for half in (model, Model.load(tmp_path / "model.json")):
+        with pytest.raises(UsageError, match="half trained: nothing was learned of first_name"):
+            score(con, half, lower_weight=0)
 
 
 def test_records_without_anything_in_common_are_said_in_a_sentence(con):

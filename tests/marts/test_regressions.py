@@ -3,9 +3,12 @@
 import datetime as dt
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.marts.invented import (
     AS_OF,
+    Client,
     booking,
     build_up_to,
     encounter,
@@ -17,6 +20,8 @@ from tests.marts.invented import (
     visit,
     warehouse,
 )
+
+MANY = settings(max_examples=40, deadline=None)
 
 
 def use_of(encounters, *, source, window="12_months", kind=None):
@@ -273,6 +278,45 @@ def test_an_encounter_delivered_in_several_months_counts_once_as_last_delivered(
     assert rows(connection, "select ended_at::date, is_open, release_reason from encounter") == [
         (dt.date(2024, 12, 15), False, "bond")
     ]
+
+
+def test_a_version_that_a_later_delivery_corrected_never_counts_even_where_the_correction_drops_out():
+    """The corrected start lies after the as-of date, or the corrected client is not linked: no old row steps in."""
+    delivered = [
+        booking("later", "2024-10-05", month="2024-10"),
+        booking("later", f"{AS_OF}T08:00", month="2024-12"),
+        booking("elsewhere", "2024-10-05", month="2024-10"),
+        booking("elsewhere", "2024-10-05", month="2024-12", client_id="nobody known"),
+        booking("kept", "2024-10-05", month="2024-10"),
+    ]
+    linked = [Client(source="jail", client_id="ann", person_id="ann")]
+    connection = warehouse(delivered, clients=linked)
+    build_up_to(connection, "encounter")
+    assert rows(connection, "select encounter_id from encounter") == [("kept",)]
+
+
+@MANY
+@given(
+    st.lists(
+        st.tuples(st.sampled_from("abc"), st.integers(1, 12), st.integers(1, 30), st.booleans()),
+        max_size=12,
+        unique_by=lambda version: version[:2],
+    )
+)
+def test_redeliveries_leave_one_version_each_as_in_boring_python(versions):
+    delivered = [
+        booking(
+            name, f"2024-12-{day:02d}", f"2025-01-{day:02d}" if ended else None, month=f"2024-{month:02d}"
+        )
+        for name, month, day, ended in versions
+    ]
+    connection = warehouse(delivered, as_of=dt.date(2024, 12, 20))
+    build_up_to(connection, "encounter")
+    latest = {}
+    for each in sorted(delivered, key=lambda one: one.month):
+        latest[each.encounter_id] = each
+    expected = {(name, each.started_at) for name, each in latest.items() if each.started_at.day < 20}
+    assert set(rows(connection, "select encounter_id, started_at from encounter")) == expected
 
 
 def test_the_same_encounter_id_at_two_sources_is_two_encounters():

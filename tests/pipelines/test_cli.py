@@ -79,7 +79,7 @@ def test_an_agency_encodes_checks_and_gets_its_own_ids_back(keys, tmp_path):
     assert "keeps the contract" in checked.out
     pl.read_parquet(delivered / "people.parquet").select("client_id").write_csv(tmp_path / "return.csv")
     rejoined = familiar_faces(
-        *("rejoin", "--in", tmp_path / "return.csv", "--people", raw),
+        *("rejoin", "jail", "--in", tmp_path / "return.csv", "--people", raw),
         *("--agency-key", keys / "jail.key", "--out", tmp_path / "own.csv"),
     )
     assert rejoined.code == 0, rejoined.err
@@ -195,7 +195,7 @@ def test_an_output_that_cannot_be_written_is_a_usage_error(keys, tmp_path):
         tmp_path / "return.csv"
     )
     refused = familiar_faces(
-        *("rejoin", "--in", tmp_path / "return.csv", "--people", raw),
+        *("rejoin", "jail", "--in", tmp_path / "return.csv", "--people", raw),
         *("--agency-key", keys / "jail.key", "--out", tmp_path / "nowhere" / "own.csv"),
     )
     assert refused.code == 2

@@ -16,6 +16,7 @@ from linkage.encoding.columns import (
     TOKEN_LIST_COLUMNS,
     delivered_encounter_columns,
 )
+from linkage.records import stored_people
 from linkage.source import FLAGS, Source, declared_sources
 
 CLIENTS = 40
@@ -96,7 +97,7 @@ def _encounters(source: Source) -> pl.DataFrame:
 
 
 def add_candidate(connection: duckdb.DuckDBPyConnection, source: Source) -> None:
-    for part, rows in (("people", _people(source)), ("encounter", _encounters(source))):
+    for part, rows in (("people", stored_people(_people(source))), ("encounter", _encounters(source))):
         connection.register("rows_to_add", rows)
         connection.execute(f"create table candidate_{source.name}_{part} as from rows_to_add").fetchall()
         connection.unregister("rows_to_add")

@@ -35,9 +35,9 @@ def plant(warehouse) -> None:
 def hostile_suite() -> Suite:
     """Expectations that make the database quote values in its error messages."""
     rules = {
-        "converts": {"where": "cast(first_name_token as integer) > 1"},
-        "converts_to_date": {"where": "cast(ssn_token as date) > current_date"},
-        "raises": {"where": "error('found ' || last_name_token) is null"},
+        "converts": {"where": "cast(client_id as integer) > 1"},
+        "converts_to_date": {"where": "cast(ssn_quality as date) > current_date"},
+        "raises": {"where": "error('found ' || client_id) is null"},
     }
     return Suite(
         name="hostile",

@@ -22,7 +22,8 @@ create table person as
     from person_crosswalk;
 create table delivered_encounter as
     select source, client_id, 'encounter' || client_id as encounter_id,
-        timestamp '2025-03-10 08:00' as started_at, timestamp '2025-03-12 08:00' as ended_at
+        timestamp '2025-03-10 08:00' as started_at, timestamp '2025-03-12 08:00' as ended_at,
+        '2025-03' as month, row_number() over (order by source, client_id) as row_number
     from person_crosswalk;
 create table encounter as
     select delivered_encounter.*, person_id, 'booking' as kind, encounter_id as episode_id, false as is_open,

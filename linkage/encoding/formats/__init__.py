@@ -1,9 +1,12 @@
 """Native formats: what an agency's vendor already exports, read as the raw template.
 
-A format is a module of this package; its name with hyphens is the format's name, and it has one `FORMAT`, a
-`NativeFormat`. A reader does no encoding and no cleaning of identity: it brings rows into the template's columns
-and says what it dropped on purpose, and `encode_extract` does the rest as it does for the template. Modules are
-imported when they are asked for.
+A format is a package inside this one; its name with hyphens is the format's name, and it has one `FORMAT`, a
+`NativeFormat`. The modules beside them are what several formats share. A reader does no encoding and no cleaning of
+identity: it brings rows into the template's columns and says what it dropped on purpose, and `encode_extract` does
+the rest as it does for the template. Formats are imported when they are asked for.
+
+Extracts may be larger than memory. A reader passes over its files some thousands of rows at a time and keeps what
+touches the window; docs/formats says of each how much that is.
 """
 
 import pkgutil
@@ -21,6 +24,7 @@ import polars as pl
 from linkage.encoding.extract import BATCH_ROWS
 from linkage.encoding.receipt import RowProblems
 from linkage.errors import UsageError
+from linkage.source import Source
 
 
 class RawTable(Protocol):
@@ -104,30 +108,51 @@ class ReadNative(Protocol):
         """
 
 
+class ReadClientIds(Protocol):
+    """How the client ids of a format are read, to find the clients of a return file."""
+
+    def __call__(self, folder: Path, *, mapping: Path | None) -> Iterator[pl.Series]:
+        """Every client id, as text, that a delivery made of the export at `folder` may have, whatever its
+        window; an id may come more than once. Raises UsageError as `ReadNative` does.
+        """
+
+
 @dataclass(frozen=True, kw_only=True)
 class NativeFormat:
-    """One native format: its name on the command line, the source it is of, what it is, and its reader."""
+    """One native format: its name on the command line, the source it is of, what it is, and its readers."""
 
     name: str
     source: str
     says: str
     read: ReadNative
+    client_ids: ReadClientIds
 
 
 @cache
 def format_names() -> tuple[str, ...]:
     """The names of the native formats, found without importing them."""
     return tuple(
-        sorted(module.name.replace("_", "-") for module in pkgutil.iter_modules(__path__) if not module.ispkg)
+        sorted(module.name.replace("_", "-") for module in pkgutil.iter_modules(__path__) if module.ispkg)
     )
 
 
-def native_format(name: str) -> NativeFormat:
-    """The format of that name; raises UsageError when there is none."""
+def native_format(name: str, source: Source | None = None) -> NativeFormat:
+    """The format of that name; raises UsageError when there is none, or it is not of `source`."""
     if name not in format_names():
         raise UsageError(f"There is no format of that name; there are template, {', '.join(format_names())}.")
     found: NativeFormat = import_module(f"{__name__}.{name.replace('-', '_')}").FORMAT
+    if source is not None and found.source != source.name:
+        raise UsageError(
+            f"The format {found.name} is of the source {found.source}, not of {source.name}; name the right "
+            "one of the two."
+        )
     return found
+
+
+def refuse_mapping_of_template(mapping: Path | None) -> None:
+    """Raises UsageError when a mapping file was named although the template has no use for one."""
+    if mapping is not None:
+        raise UsageError("The template needs no mapping file; leave it out, or name the format it is for.")
 
 
 _STARTS_LIKE_A_DATE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}"

@@ -25,11 +25,14 @@ from tests.linkage.encoding.extracts import BOOKING, PERSON, PLANTED, mutilated,
 NOON = datetime(2024, 4, 2, 12, tzinfo=UTC)
 
 
+JAIL = declared_sources()["jail"]
+
+
 def test_a_delivery_has_the_columns_of_the_contract(encode):
     receipt = encode()
     assert dict(pl.read_parquet_schema(receipt.folder / "people.parquet")) == DELIVERED_PEOPLE_COLUMNS
     assert dict(pl.read_parquet_schema(receipt.folder / "encounters.parquet")) == delivered_encounter_columns(
-        declared_sources()["jail"]
+        JAIL
     )
 
 
@@ -191,9 +194,7 @@ def test_typed_parquet_reads_like_csv(encode, tmp_path, project_key, agency_key)
     pl.read_csv(tmp_path / "raw" / "encounters.csv", infer_schema=False).with_columns(
         pl.col("started_at", "ended_at").str.to_datetime(), smi_assessed=pl.lit(None, pl.Boolean)
     ).write_parquet(raw / "encounters.parquet")
-    from_parquet = encode_extract(
-        declared_sources()["jail"], raw, "2024-03", project_key, agency_key, tmp_path / "parquet"
-    )
+    from_parquet = encode_extract(JAIL, raw, "2024-03", project_key, agency_key, tmp_path / "parquet")
     for name in ("people.parquet", "encounters.parquet"):
         assert pl.read_parquet(from_csv.folder / name).equals(pl.read_parquet(from_parquet.folder / name))
 
@@ -223,7 +224,7 @@ def test_a_window_that_does_not_end_in_its_month_is_refused(encode, window):
 @pytest.mark.parametrize("month", ["2024-13", "2024-3", "March", "2024-03-01", "0024-03", "../2024"])
 def test_a_month_is_written_in_one_way(tmp_path, project_key, agency_key, month):
     with pytest.raises(UsageError, match="YYYY-MM"):
-        encode_extract(declared_sources()["jail"], tmp_path, month, project_key, agency_key, tmp_path)
+        encode_extract(JAIL, tmp_path, month, project_key, agency_key, tmp_path)
 
 
 def test_keys_in_each_others_place_are_refused(encode, project_key, agency_key):
@@ -252,7 +253,7 @@ def test_an_unreadable_file_is_one_sentence_without_its_contents(
     raw = write_raw(tmp_path / "bad", [PERSON], [BOOKING])
     (raw / "people.csv").write_bytes(content)
     with pytest.raises(UsageError, match=says) as refused:
-        encode_extract(declared_sources()["jail"], raw, "2024-03", project_key, agency_key, tmp_path / "out")
+        encode_extract(JAIL, raw, "2024-03", project_key, agency_key, tmp_path / "out")
     assert "people.csv" in str(refused.value)
     assert not any(planted in str(refused.value) for planted in PLANTED)
     assert refused.value.__context__ is None or refused.value.__suppress_context__
@@ -277,7 +278,7 @@ def test_a_parquet_column_of_an_unfit_type_is_named(tmp_path, project_key, agenc
     )
     (raw / "people.csv").unlink()
     with pytest.raises(UsageError, match=says):
-        encode_extract(declared_sources()["jail"], raw, "2024-03", project_key, agency_key, tmp_path / "out")
+        encode_extract(JAIL, raw, "2024-03", project_key, agency_key, tmp_path / "out")
 
 
 def test_a_truncated_parquet_file_is_a_sentence(tmp_path, project_key, agency_key):
@@ -285,14 +286,12 @@ def test_a_truncated_parquet_file_is_a_sentence(tmp_path, project_key, agency_ke
     (raw / "people.csv").unlink()
     (raw / "people.parquet").write_bytes(b"PAR1Wilhelmina")
     with pytest.raises(UsageError, match="whole Parquet file"):
-        encode_extract(declared_sources()["jail"], raw, "2024-03", project_key, agency_key, tmp_path / "out")
+        encode_extract(JAIL, raw, "2024-03", project_key, agency_key, tmp_path / "out")
 
 
 def test_a_raw_folder_needs_each_file_once(tmp_path, project_key, agency_key):
     def attempt() -> None:
-        encode_extract(
-            declared_sources()["jail"], tmp_path / "raw", "2024-03", project_key, agency_key, tmp_path / "out"
-        )
+        encode_extract(JAIL, tmp_path / "raw", "2024-03", project_key, agency_key, tmp_path / "out")
 
     with pytest.raises(UsageError, match=r"neither people.csv nor people.parquet"):
         attempt()
@@ -309,9 +308,7 @@ def test_a_mutilated_extract_is_a_sentence_or_adds_up(tmp_path, project_key, age
     (raw / f"{name}.csv").write_bytes(mutilated(data, (raw / f"{name}.csv").read_bytes()))
     said, receipt = "", None
     try:
-        receipt = encode_extract(
-            declared_sources()["jail"], raw, "2024-03", project_key, agency_key, tmp_path / "out"
-        )
+        receipt = encode_extract(JAIL, raw, "2024-03", project_key, agency_key, tmp_path / "out")
     except UsageError as refused:
         said = str(refused).replace(str(tmp_path), "")
     assert not any(planted in said for planted in PLANTED)
@@ -326,9 +323,7 @@ def test_columns_outside_the_template_are_counted_and_not_named(encode, tmp_path
     raw = write_raw(tmp_path / "raw", [PERSON], [BOOKING])
     people = pl.read_csv(raw / "people.csv", infer_schema=False).with_columns(Canary=pl.lit("Wilhelmina"))
     people.write_csv(raw / "people.csv")
-    receipt = encode_extract(
-        declared_sources()["jail"], raw, "2024-03", project_key, agency_key, tmp_path / "out"
-    )
+    receipt = encode_extract(JAIL, raw, "2024-03", project_key, agency_key, tmp_path / "out")
     assert receipt.other_columns == {"people": 1, "encounters": 0}
     assert "Canary" not in receipt.as_text()
 
@@ -376,10 +371,10 @@ def test_an_agency_gets_its_own_ids_back(encode, tmp_path, agency_key):
     )
     for name, write in (("return.parquet", returned.write_parquet), ("return.csv", returned.write_csv)):
         write(tmp_path / name)
-        joined = rejoin(tmp_path / name, tmp_path / "raw", agency_key)
+        joined = rejoin(tmp_path / name, tmp_path / "raw", agency_key, source=JAIL)
         assert joined.rows.get_column("client_id").to_list() == ["P-3", "P-0", None]
         assert joined.unmatched == 1
-    months = rejoin(tmp_path / "return.csv", tmp_path, agency_key)
+    months = rejoin(tmp_path / "return.csv", tmp_path, agency_key, source=JAIL)
     assert months.unmatched == 1
 
 
@@ -396,7 +391,7 @@ def test_nobody_else_gets_them(encode, tmp_path, agency_key, key, says):
     encode()
     pl.DataFrame({"client_id": [client_id_of("P-1", agency_key)]}).write_csv(tmp_path / "return.csv")
     with pytest.raises(UsageError, match=says):
-        rejoin(tmp_path / "return.csv", tmp_path / "raw", key)
+        rejoin(tmp_path / "return.csv", tmp_path / "raw", key, source=JAIL)
 
 
 @pytest.mark.parametrize(
@@ -411,13 +406,13 @@ def test_rejoin_says_what_a_return_file_is(tmp_path, agency_key, name, content, 
     if content is not None:
         (tmp_path / name).write_bytes(content)
     with pytest.raises(UsageError, match=says):
-        rejoin(tmp_path / name, tmp_path, agency_key)
+        rejoin(tmp_path / name, tmp_path, agency_key, source=JAIL)
 
 
 def test_rejoin_says_when_the_people_are_not_there(tmp_path, agency_key):
     pl.DataFrame({"client_id": ["0" * 32]}).write_csv(tmp_path / "return.csv")
     with pytest.raises(UsageError, match="no raw people file"):
-        rejoin(tmp_path / "return.csv", tmp_path, agency_key)
+        rejoin(tmp_path / "return.csv", tmp_path, agency_key, source=JAIL)
 
 
 def test_encoding_imports_nothing_heavy(encode, tmp_path):

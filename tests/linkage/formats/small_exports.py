@@ -37,7 +37,10 @@ PROJECTS = [
 ]
 
 _COLUMNS = {
-    "Export": ("ExportID", "CSVVersion", "HashStatus", "ExportStartDate", "ExportEndDate"),
+    "Export": (
+        "ExportID", "CSVVersion", "HashStatus", "ExportStartDate", "ExportEndDate", "ExportPeriodType",
+        "ExportDirective",
+    ),
     "Project": ("ProjectID", "ProjectType"),
     "Client": (
         "PersonalID", "FirstName", "MiddleName", "LastName", "NameSuffix", "NameDataQuality", "SSN",

@@ -295,3 +295,36 @@ def test_a_byte_order_mark_is_no_part_of_the_first_column(tmp_path):
     path = tmp_path / "Client.csv"
     path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
     assert len(rows_of(read_hmis(tmp_path).people)) == 1
+
+
+@pytest.mark.parametrize(
+    ("column", "code", "says"),
+    [
+        ("ExportDirective", "1", "only what changed since the one before it"),
+        ("ExportPeriodType", "1", "only what was entered or changed in its period"),
+    ],
+)
+def test_a_part_of_the_rows_is_refused(tmp_path, column, code, says):
+    write_hmis(tmp_path, Export=[EXPORT | {column: code}])
+    with pytest.raises(UsageError, match=says) as refused:
+        read_hmis(tmp_path)
+    assert f"row 1, column {column}" in str(refused.value)
+    assert "full refresh (ExportDirective 2)" in str(refused.value)
+
+
+@pytest.mark.parametrize("period_type", ["2", "3", "4", ""])
+def test_a_full_refresh_is_read(tmp_path, period_type):
+    write_hmis(tmp_path, Export=[EXPORT | {"ExportDirective": "2", "ExportPeriodType": period_type}])
+    assert rows_of(read_hmis(tmp_path).encounters)
+
+
+def test_a_bed_night_is_repeated_only_within_the_window(tmp_path):
+    night = {"EnrollmentID": "e1", "RecordType": "200", "ServicesID": "s1"}
+    write_hmis(
+        tmp_path,
+        Enrollment=[ENROLLMENT | {"ProjectID": "p1"}],
+        Services=[night | {"DateProvided": day} for day in ("2026-01-05", "2026-03-05", "2026-03-06")],
+    )
+    extract = read_hmis(tmp_path)
+    assert [row["started_at"] for row in rows_of(extract.encounters)] == ["2026-03-05"]
+    assert list(extract.problems.counts) == [("Services.csv", "ServicesID", "repeated_id", "row left out")]

@@ -1,4 +1,4 @@
-"""CSV files of vendors' exports, from a folder or a .zip, as frames of text.
+"""CSV files of vendors' exports, from a folder or a .zip, as frames of text, some thousands of rows at a time.
 
 Stricter than a data-frame library: a line with too few or too many fields is refused, because an export that was
 cut short and read as if it were whole would count too little. Only the columns that are asked for are kept.
@@ -8,11 +8,11 @@ import csv
 import io
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from typing import IO
 
 import polars as pl
 
@@ -24,14 +24,25 @@ _UNREADABLE = (
 """What reading raises when a file or an archive is damaged, encrypted, or packed in a way that is not known."""
 
 
+FRAME_ROWS = 50_000
+"""Rows read at a time; what a reader keeps of them is its own to bound."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class TextTable:
-    """The rows of a CSV file: `rows` has the columns asked for as text (empty fields null) and `row_number`
-    from 1."""
+    """A CSV file of which some columns are read.
+
+    `frames` reads the file anew each time it is called, and raises UsageError where it is damaged. A frame has
+    the columns asked for as text (empty fields null) and `row_number` from 1, and at most FRAME_ROWS rows.
+    """
 
     path: Path
-    rows: pl.DataFrame
     other_columns: int
+    frames: Callable[[], Iterator[pl.DataFrame]]
+
+    def read(self) -> pl.DataFrame:
+        """All rows at once, for a file that is known to be small."""
+        return pl.concat(self.frames())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +56,7 @@ class ExportFiles:
         if not self.place.is_dir() and not _is_archive(self.place):
             raise UsageError(f"{self.place} is neither a folder nor a .zip; name what the vendor exported.")
 
-    def read(
+    def open(
         self,
         name: str,
         columns: tuple[str, ...],
@@ -57,15 +68,47 @@ class ExportFiles:
         """The file `name`, which must have `columns`; `optional` columns that it lacks are null.
 
         Column names are found in any case, and so is the file. Raises UsageError when the file is absent,
-        there twice, lacks a column or has it twice, or cannot be read to its end.
+        there twice, lacks a column or has it twice, or cannot be read.
         """
-        path = self._find(name)
-        with self._reading(path), self._open(path) as binary:
-            encoding = "utf-8-sig" if encoding == "utf-8" else encoding
-            lines = csv.reader(
-                io.TextIOWrapper(binary, encoding=encoding, newline=""), delimiter=delimiter, strict=True
+        header = self.header(name, delimiter=delimiter, encoding=encoding)
+        places = _places(header, self.place / self._find(name), columns, optional)
+        return self.open_places(
+            name, places, absent=tuple({*optional} - {*places}), delimiter=delimiter, encoding=encoding
+        )
+
+    def header(self, name: str, *, delimiter: str = ",", encoding: str = "utf-8") -> list[str]:
+        """The first line of the file `name`, field by field; raises UsageError as `open` does."""
+        with self._lines(name, delimiter, encoding) as lines:
+            return [field.strip() for field in next(lines, [])]
+
+    def open_places(
+        self,
+        name: str,
+        places: dict[str, int],
+        *,
+        absent: tuple[str, ...] = (),
+        delimiter: str = ",",
+        encoding: str = "utf-8",
+    ) -> TextTable:
+        """The file `name` with the columns that stand at `places` of its header, and `absent` ones, all null."""
+        path = self.place / self._find(name)
+        fields_a_line = len(self.header(name, delimiter=delimiter, encoding=encoding))
+
+        def frames() -> Iterator[pl.DataFrame]:
+            with self._lines(name, delimiter, encoding) as lines:
+                next(lines, None)
+                yield from _frames(lines, path, fields_a_line, places, absent)
+
+        return TextTable(path=path, other_columns=fields_a_line - len(set(places.values())), frames=frames)
+
+    @contextmanager
+    def _lines(self, name: str, delimiter: str, encoding: str) -> Iterator[Iterator[list[str]]]:
+        name = self._find(name)
+        with self._reading(name), self._open(name) as binary:
+            text = io.TextIOWrapper(
+                binary, encoding="utf-8-sig" if encoding == "utf-8" else encoding, newline=""
             )
-            return _read_lines(lines, self.place / path, columns, optional)
+            yield csv.reader(text, delimiter=delimiter, strict=True)
 
     def _find(self, name: str) -> str:
         with self._reading(""):
@@ -82,13 +125,13 @@ class ExportFiles:
         return found[0]
 
     @contextmanager
-    def _open(self, name: str) -> Iterator[BinaryIO]:
+    def _open(self, name: str) -> Iterator[IO[bytes]]:
         if self.place.is_dir():
             with (self.place / name).open("rb") as file:
                 yield file
         else:
             with zipfile.ZipFile(self.place) as archive, archive.open(name) as member:
-                yield io.BytesIO(member.read())
+                yield member
 
     @contextmanager
     def _reading(self, name: str) -> Iterator[None]:
@@ -113,13 +156,11 @@ def _is_archive(place: Path) -> bool:
         return False
 
 
-_FRAME_ROWS = 50_000
-
-
-def _read_lines(
-    lines: Iterator[list[str]], path: Path, columns: tuple[str, ...], optional: tuple[str, ...]
-) -> TextTable:
-    header = [field.strip().lower() for field in next(lines, [])]
+def _places(
+    header: list[str], path: Path, columns: tuple[str, ...], optional: tuple[str, ...]
+) -> dict[str, int]:
+    """Where in a line each column stands; `optional` ones that the header lacks are left out."""
+    header = [field.lower() for field in header]
     places: dict[str, int] = {}
     for column in dict.fromkeys((*columns, *optional)):
         count = header.count(column.lower())
@@ -129,8 +170,18 @@ def _read_lines(
             raise UsageError(f"{path} lacks the column {column}; the first line must name the columns.")
         if count:
             places[column] = header.index(column.lower())
-    frames = []
-    schema = {**dict.fromkeys(dict.fromkeys((*columns, *optional)), pl.String), "row_number": pl.Int64}
+    return places
+
+
+def _frames(
+    lines: Iterator[list[str]],
+    path: Path,
+    fields_a_line: int,
+    places: dict[str, int],
+    absent: tuple[str, ...],
+) -> Iterator[pl.DataFrame]:
+    """Frames of the columns at `places`, `absent` ones and row_number; at least one, which may be empty."""
+    schema = {**dict.fromkeys((*places, *absent), pl.String), "row_number": pl.Int64}
     kept: dict[str, list[str | None]] = {column: [] for column in places}
     numbers: list[int] = []
     number = 0
@@ -138,19 +189,18 @@ def _read_lines(
         if not fields:
             continue
         number += 1
-        if len(fields) != len(header):
+        if len(fields) != fields_a_line:
             raise UsageError(
-                f"{path}, row {number}: it has {len(fields)} fields where the header has {len(header)}; the file "
+                f"{path}, row {number}: it has {len(fields)} fields where the header has {fields_a_line}; the file "
                 "may be cut short or have an unquoted comma; export it again."
             )
         for column, place in places.items():
             kept[column].append(fields[place].strip() or None)
         numbers.append(number)
-        if len(numbers) == _FRAME_ROWS:
-            frames.append(_frame(kept, numbers, schema))
+        if len(numbers) == FRAME_ROWS:
+            yield _frame(kept, numbers, schema)
             kept, numbers = {column: [] for column in places}, []
-    frames.append(_frame(kept, numbers, schema))
-    return TextTable(path=path, rows=pl.concat(frames), other_columns=len(header) - len(places))
+    yield _frame(kept, numbers, schema)
 
 
 def _frame(

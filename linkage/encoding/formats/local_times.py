@@ -22,7 +22,7 @@ _TIME = re.compile(
 _UTC = frozenset({"Z", "+00:00", "-00:00", "+0000", "-0000"})
 
 
-class UtcTimeError(ValueError):
+class _UtcTimeError(ValueError):
     """A time is in UTC and the county's zone is not known."""
 
 
@@ -54,13 +54,22 @@ class LocalTimes:
 
     def __init__(self, zone: ZoneInfo | None) -> None:
         self._zone = zone
-        self.local = lru_cache(maxsize=100_000)(self._local)
+        self._remembered = lru_cache(maxsize=100_000)(self._local)
 
-    def _local(self, written: str) -> str:
+    def local_in(self, path: Path, row: int, element: str, written: str | None) -> str | None:
         """The time as local ISO text without a zone; a date, and what is no time, as it stands.
 
-        Raises UtcTimeError for a time in UTC when no zone is known.
+        Raises UsageError, naming the place in the export, for a time in UTC when no zone is known.
         """
+        try:
+            return None if written is None else self._remembered(written)
+        except _UtcTimeError:
+            raise UsageError(
+                f"{path}, row {row}, column {element}: the time is in UTC; export local times, or name the "
+                "county's time_zone in a mapping file."
+            ) from None
+
+    def _local(self, written: str) -> str:
         found = _TIME.fullmatch(written)
         if found is None:
             return written
@@ -70,7 +79,7 @@ class LocalTimes:
             return wall
         if self._zone is None:
             if offset in _UTC:
-                raise UtcTimeError
+                raise _UtcTimeError
             return wall
         try:
             return datetime.fromisoformat(wall + offset).astimezone(self._zone).isoformat()[:19]

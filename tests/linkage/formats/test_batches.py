@@ -1,0 +1,70 @@
+"""An export read a few rows at a time gives what it gives read at once."""
+
+from itertools import chain
+
+import polars as pl
+import pytest
+
+from linkage.encoding.formats import native_format, text_tables
+from linkage.encoding.formats.fhir_ndjson import encounters as fhir_encounters
+from linkage.encoding.formats.fhir_ndjson import patients as fhir_patients
+from linkage.encoding.formats.fhir_ndjson import resources as fhir_resources
+from linkage.encoding.months import month_window
+from sample_data.native.tiny import MONTH, TINY_NATIVE
+
+EXPORTS = {
+    "hmis-csv-fy2024": "hmis-csv",
+    "hmis-csv-fy2026": "hmis-csv",
+    "jail-csv": "jail-csv",
+    "nemsis-csv": "nemsis-csv",
+    "fhir-ndjson": "fhir-ndjson",
+}
+ROWS_AT_A_TIME = 7
+
+
+def everything_of(fixture: str) -> dict[str, object]:
+    """All that a reader says of an export, tables as one frame each."""
+    export = TINY_NATIVE / fixture / MONTH
+    covers_from, covers_to = month_window(MONTH)
+    mapping = next(iter(export.glob("mapping.toml")), None)
+    extract = native_format(EXPORTS[fixture]).read(
+        export, covers_from=covers_from, covers_to=covers_to, mapping=mapping
+    )
+    tables = {
+        f"{kind} {number}": pl.concat(table.batches()).rows()
+        for kind, each in (("people", extract.people), ("encounters", extract.encounters))
+        for number, table in enumerate(each)
+    }
+    return tables | {
+        "problems": extract.problems,
+        "dropped": extract.dropped,
+        "retractions": extract.retractions,
+    }
+
+
+def in_small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(text_tables, "FRAME_ROWS", ROWS_AT_A_TIME)
+    for module in (fhir_resources, fhir_encounters, fhir_patients):
+        monkeypatch.setattr(module, "LINES_PER_BATCH", ROWS_AT_A_TIME)
+
+
+@pytest.mark.parametrize("fixture", EXPORTS)
+def test_an_export_reads_the_same_in_small_batches(monkeypatch, fixture):
+    at_once = everything_of(fixture)
+    assert sum(len(rows) for name, rows in at_once.items() if name.startswith("encounters")) > ROWS_AT_A_TIME
+    in_small_batches(monkeypatch)
+    assert everything_of(fixture) == at_once
+
+
+@pytest.mark.parametrize("fixture", EXPORTS)
+def test_the_ids_of_an_export_hold_those_of_its_people(monkeypatch, fixture):
+    export = TINY_NATIVE / fixture / MONTH
+    mapping = next(iter(export.glob("mapping.toml")), None)
+    own_format = native_format(EXPORTS[fixture])
+    covers_from, covers_to = month_window(MONTH)
+    extract = own_format.read(export, covers_from=covers_from, covers_to=covers_to, mapping=mapping)
+    people = {
+        client_id for table in extract.people for frame in table.batches() for client_id in frame["client_id"]
+    }
+    in_small_batches(monkeypatch)
+    assert people <= set(chain.from_iterable(own_format.client_ids(export, mapping=mapping)))
