@@ -251,8 +251,8 @@ def _keep_to_profile(connection: duckdb.DuckDBPyConnection, source: Source, prof
     if connection.execute(f"select count(*) from {people}").fetchall()[0][0]:
         raise PolicyError(
             f"The warehouse holds people of {source.name} under the encoding profile {held.name}, but county.toml "
-            f"takes {profile.name}, and the two never meet: set [encoding] profile back, or begin a new workspace and have "
-            "every agency encode again."
+            f"takes {profile.name}, and the two never meet: set [encoding] profile back, or begin a new workspace "
+            "and have every agency encode again."
         )
     _create_empty(connection, people, _stored_columns(source, profile)["people"], replace=True)
 

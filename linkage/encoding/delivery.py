@@ -94,7 +94,8 @@ def encode_extract(
 
     `profile` says which people columns leave. `extract_format` is `template` or the name of a native
     format, and `mapping` that format's mapping file, if it has one. The extract covers `covers_from` to
-    `covers_to` (half open), without them the month. `part2_program` says that the agency is a program under 42 CFR Part 2. Raises UsageError when the month, the keys, a
+    `covers_to` (half open), without them the month. `part2_program` says that the agency is a program under
+    42 CFR Part 2. Raises UsageError when the month, the keys, a
     file or a column is not as documented, or the landing zone cannot be written; then nothing has changed.
     """
     if not is_month(month):
