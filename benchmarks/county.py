@@ -19,6 +19,7 @@ from benchmarks.measure import print_report
 from linkage.encoding.columns import raw_encounter_columns
 from linkage.encoding.delivery import encode_extract
 from linkage.encoding.keys import Key, KeyKind
+from linkage.encoding.profiles import STANDARD, Profile
 from linkage.encoding.rejoin import client_ids_of
 from linkage.source import Source, declared_sources
 from sample_data.county import simulate
@@ -65,9 +66,9 @@ def simulate_county(county: Path, people_rows: int) -> None:
 
 def encode_county(county: Path, landing: Path) -> None:
     """Encode every extract, and once more the people alone; report the people rows per second of both."""
-    people_seconds, people_rows = _encode_all(_people_alone(county), county / "people_alone_landing")
-    seconds, _ = _encode_all(raw_folders(county), landing)
-    _write_truth_as_delivered(county)
+    people_seconds, people_rows = encode_all(_people_alone(county), county / "people_alone_landing")
+    seconds, _ = encode_all(raw_folders(county), landing)
+    write_truth_as_delivered(county)
     print_report(
         {
             "people_rows": people_rows,
@@ -78,7 +79,15 @@ def encode_county(county: Path, landing: Path) -> None:
     )
 
 
-def _encode_all(folders: dict[Source, Path], landing: Path) -> tuple[float, int]:
+def encode_all(
+    folders: dict[Source, Path],
+    landing: Path,
+    *,
+    profile: Profile = STANDARD,
+    month: str = LAST_MONTH,
+    covers_from: date = COVERS_FROM,
+    covers_to: date = AS_OF,
+) -> tuple[float, int]:
     """Encode extracts; returns the wall time (seconds) and how many people rows were delivered."""
     started = time.perf_counter()
     rows = 0
@@ -86,12 +95,13 @@ def _encode_all(folders: dict[Source, Path], landing: Path) -> tuple[float, int]
         receipt = encode_extract(
             source=source,
             raw_folder=folder,
-            month=LAST_MONTH,
+            month=month,
             project_key=project_key(),
             agency_key=_key("agency", source.name),
             landing=landing,
-            covers_from=COVERS_FROM,
-            covers_to=AS_OF,
+            profile=profile,
+            covers_from=covers_from,
+            covers_to=covers_to,
         )
         rows += receipt.manifest.rows["people"]
     return time.perf_counter() - started, rows
@@ -109,7 +119,8 @@ def _people_alone(county: Path) -> dict[Source, Path]:
     return folders
 
 
-def _write_truth_as_delivered(county: Path) -> None:
+def write_truth_as_delivered(county: Path) -> None:
+    """Write truth.parquet once more, with the client ids that deliveries have."""
     truth = pl.read_parquet(county / "truth.parquet")
     pl.concat(
         of_source.with_columns(client_ids_of(of_source["client_id"], _key("agency", str(name))))

@@ -12,7 +12,7 @@ import argparse
 from datetime import date
 from pathlib import Path
 
-from benchmarks.county import LAST_MONTH, project_key
+from benchmarks.county import project_key
 from benchmarks.measure import Stopwatch, print_report
 from linkage.source import declared_sources
 from pipelines.workspace import Workspace
@@ -22,26 +22,31 @@ REGISTRY_SEED = bytes(32)
 _TODAY = date(2026, 1, 15)  # the sample county's agreements are valid then
 
 
-def write_county_file(workspace: Workspace) -> None:
-    """Make the folder a workspace of the sample county, with the benchmark's project key."""
+def write_county_file(workspace: Workspace, *, profile: str = "standard") -> None:
+    """Make the folder a workspace of the sample county, with the benchmark's project key and a profile."""
     workspace.root.mkdir(parents=True, exist_ok=True)
+    text = county_file_text(project_key_check=project_key().key_check)
     workspace.county_file.write_text(
-        county_file_text(project_key_check=project_key().key_check), encoding="utf-8"
+        text.replace('profile = "standard"', f'profile = "{profile}"'), encoding="utf-8"
     )
     workspace.prepare()
 
 
 def ingest(workspace: Workspace, sources: tuple[str, ...] = tuple(declared_sources())) -> None:
-    """Load the landed delivery of each source into the warehouse."""
-    from pipelines.ingest import load_candidate, prepare_warehouse, promote
+    """Load what has landed of each source into the warehouse."""
+    from pipelines.ingest import landed_months, load_candidate, prepare_warehouse, promote
 
-    write_county_file(workspace)
+    if not workspace.county_file.exists():
+        write_county_file(workspace)
     watch = Stopwatch()
     with watch.part("ingest"), workspace.connect() as connection:
-        prepare_warehouse(connection)
+        prepare_warehouse(connection, workspace.settings().profile)
         for source in map(declared_sources().get, sources):
             assert source is not None
-            load_candidate(connection, workspace.landing, source, [LAST_MONTH], workspace.settings(), _TODAY)
+            months = landed_months(workspace.landing, source)
+            if not months:
+                continue
+            load_candidate(connection, workspace.landing, source, months, workspace.settings(), _TODAY)
             promote(connection, source)
     with workspace.connect(read_only=True) as connection:
         counts = connection.execute(

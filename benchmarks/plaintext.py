@@ -9,7 +9,8 @@ columns in plain text that are equal exactly where its tokens are.
 
 import argparse
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from datetime import date
 from pathlib import Path
 
 import duckdb
@@ -27,6 +28,7 @@ from linkage.encoding.nicknames import root_of
 from linkage.encoding.normalise import PeopleNormaliser
 from linkage.encoding.people import sounds_of
 from linkage.model import TOKEN_LIST_COLUMNS, blocking_rules
+from linkage.source import Source
 
 SEED = 7
 MAX_PAIRS = 1_000_000
@@ -55,9 +57,14 @@ def prepare(county: Path, out: Path) -> None:
     record_number and client_number INTEGER number rows and clients; the other columns are named like the columns of
     `compared_record` (`linkage.blocking`), without `_token`.
     """
+    prepare_people(raw_folders(county), out)
+
+
+def prepare_people(folders: Mapping[Source, Path], out: Path, *, covers_to: date = AS_OF) -> None:
+    """`prepare` for raw extracts of the template anywhere, up to and not including the day `covers_to`."""
     frames = []
-    for source, folder in raw_folders(county).items():
-        normaliser = PeopleNormaliser(covers_to=AS_OF)
+    for source, folder in folders.items():
+        normaliser = PeopleNormaliser(covers_to=covers_to)
         for batch in open_raw_file(folder, "people", RAW_PEOPLE_COLUMNS).batches():
             rows = normaliser.normalise(batch).rows
             frames.append(rows.with_columns(pl.lit(source.name).alias("source")))

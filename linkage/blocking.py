@@ -13,9 +13,9 @@ from duckdb import DuckDBPyConnection
 
 from linkage.encoding.columns import FILTER_COLUMNS
 from linkage.errors import UsageError
-from linkage.model import TOKEN_LIST_COLUMNS, BlockingRule, blocking_rules, rarity_columns
+from linkage.model import TOKEN_LIST_COLUMNS, BlockingRule, blocking_rules, linkage_model, rarity_columns
 from linkage.progress import track
-from linkage.records import FILTER_WORDS
+from linkage.records import FILTER_WORDS, recorded_profile
 from linkage.source import declared_sources
 
 _WORKBENCH = "linkage_workbench"
@@ -64,13 +64,15 @@ def build_compared_record(con: DuckDBPyConnection, warehouse: str, *, only: str 
 
     `only` names a table of source_record_id to which the result is restricted; names then have the shares
     that the last scoring of all records counted (`keep_name_shares`). Beside the columns that comparisons and
-    blocking rules name it has:
+    blocking rules of the records' profile name (`LinkageModel.compared_columns`) it has:
 
     - record_number INTEGER: 1 to n in the order of source_record_id.
     - client_number INTEGER: the smallest record_number of the record's client.
-    - names_in_order, names_in_reverse, names_either_way: both names as one number, as given, exchanged, and
-      the same for both; birth_date_either_way_token likewise for day and month.
-    - first_name_sound_1, _2 and last_name_sound_1, _2: primary and alternate sound.
+    - under `standard`, names_in_order, names_in_reverse, names_either_way: both names as one number, as given,
+      exchanged, and the same for both; birth_date_either_way_token likewise for day and month;
+      first_name_sound_1, _2 and last_name_sound_1, _2: primary and alternate sound.
+    - under `high`, first_name_rarity and last_name_rarity 0 to 2 from common to rare, last_name_birth_date_1:
+      the first of its list, birth_date_known, and ssn_digits: 9, 4 or null.
     - known_sex, known_zip3 INTEGER: null where sex is U and where the area is withheld (000).
     - tf_<token>: the token's share among clients. Clients are counted, not records: someone often seen must
       not make a name look common. Where client ids do not last (EMS) distinct identities are counted.
@@ -78,6 +80,7 @@ def build_compared_record(con: DuckDBPyConnection, warehouse: str, *, only: str 
     records = int(con.execute(f"select count(*) from {warehouse}.source_record").fetchall()[0][0])
     if records < 2:
         raise UsageError("Table source_record has fewer than two rows: there is nothing to link.")
+    profile = recorded_profile(con, f"{warehouse}.source_record").name
     con.execute(
         f"""
         create or replace table numbered_record as
@@ -96,16 +99,16 @@ def build_compared_record(con: DuckDBPyConnection, warehouse: str, *, only: str 
         f"""
         create or replace table unrated_record as
         select
-            {record_columns_sql()}
+            {record_columns_sql(profile)}
         from {warehouse}.source_record
         inner join numbered_record using (source_record_id)
         """
     ).fetchall()
     con.execute("drop table numbered_record").fetchall()
-    for column in rarity_columns():
+    for column in rarity_columns(profile):
         con.execute(_kept_share(column, warehouse) if only else _token_share(column)).fetchall()
-    shares = ", ".join(f"{column}_share.tf_{column}" for column in rarity_columns())
-    joins = " ".join(f"left join {column}_share using ({column})" for column in rarity_columns())
+    shares = ", ".join(f"{column}_share.tf_{column}" for column in rarity_columns(profile))
+    joins = " ".join(f"left join {column}_share using ({column})" for column in rarity_columns(profile))
     con.execute(
         f"""
         create or replace table compared_record as
@@ -128,38 +131,24 @@ def keep_name_shares(con: DuckDBPyConnection, warehouse: str) -> None:
     """Create or replace `name_share` in the warehouse: rated_column, token BIGINT and the share of clients
     that have it, as counted for the workbench's `compared_record`.
     """
+    profile = recorded_profile(con, f"{warehouse}.source_record").name
     counted = " union all ".join(
         f"select '{column}' as rated_column, {column} as token, tf_{column} as share from {column}_share"
-        for column in rarity_columns()
+        for column in rarity_columns(profile)
     )
     con.execute(f"create or replace table {warehouse}.name_share as {counted}").fetchall()
 
 
-def record_columns_sql() -> str:
+def record_columns_sql(profile: str = "standard") -> str:
     """SQL: the columns of `compared_record` but for the shares of names, from those of `source_record` and the
     record's two numbers. Spark's engine reads it too (`linkage.spark`).
     """
     words = ", ".join(f"{bits}_{word}" for bits in FILTER_COLUMNS for word in range(1, FILTER_WORDS + 1))
     return f"""
         record_number, client_number, source_record_id,
-        first_name_token, last_name_token, first_name_root_token, last_name_part_tokens,
-        len(last_name_part_tokens)::tinyint as last_name_parts,
-        last_name_sound_tokens,
-        first_name_sound_tokens[1] as first_name_sound_1, first_name_sound_tokens[2] as first_name_sound_2,
-        last_name_sound_tokens[1] as last_name_sound_1, last_name_sound_tokens[2] as last_name_sound_2,
+        {", ".join(linkage_model(profile).compared_columns)},
         {words}, first_name_bits_count, last_name_bits_count,
-        if(first_name_token is null or last_name_token is null, null,
-            (hash(first_name_token, last_name_token) >> 1)::bigint) as names_in_order,
-        if(first_name_token is null or last_name_token is null, null,
-            (hash(last_name_token, first_name_token) >> 1)::bigint) as names_in_reverse,
-        least(names_in_order, names_in_reverse) as names_either_way,
-        suffix_token, middle_name_token, middle_initial_token,
-        birth_date_token, birth_date_swapped_token,
-        if(birth_date_token is null, null, least(birth_date_token, birth_date_swapped_token))
-            as birth_date_either_way_token,
-        birth_year_month_token, birth_month_day_token, birth_year_day_token,
         coalesce(birth_date_suspect, false) as birth_date_suspect, birth_year::integer as birth_year,
-        ssn_token, ssn5_token, ssn4_token,
         case sex when 'F' then 1 when 'M' then 2 when 'X' then 3 end as known_sex,
         nullif(try_cast(zip3 as integer), 0) as known_zip3,
         source, identity_number
@@ -198,7 +187,9 @@ def _kept_share(column: str, warehouse: str) -> str:
         """
 
 
-def find_candidate_pairs(con: DuckDBPyConnection, *, largest_block: int = LARGEST_BLOCK) -> list[RuleCount]:
+def find_candidate_pairs(
+    con: DuckDBPyConnection, *, largest_block: int = LARGEST_BLOCK, profile: str = "standard"
+) -> list[RuleCount]:
     """Create `candidate_pair` in the workbench: every pair that a blocking rule brings, once.
 
     Columns: record_number_l < record_number_r, rule UTINYINT (position of the first rule that brought the
@@ -208,7 +199,7 @@ def find_candidate_pairs(con: DuckDBPyConnection, *, largest_block: int = LARGES
     con.execute("create or replace table brought_pair (pair ubigint, rule utinyint)").fetchall()
     con.execute("create or replace table dropped_block (rule utinyint, block ubigint)").fetchall()
     found: list[dict[str, float]] = []
-    for position, rule in enumerate(track(list(blocking_rules().values()), "blocking")):
+    for position, rule in enumerate(track(list(blocking_rules(profile).values()), "blocking")):
         found.append(_bring_pairs(con, position, rule, largest_block))
     con.execute(
         """
@@ -230,7 +221,7 @@ def find_candidate_pairs(con: DuckDBPyConnection, *, largest_block: int = LARGES
             dropped_records=int(counts["dropped_records"]),
             dropped_pairs=int(counts["dropped_pairs"]),
         )
-        for position, (name, counts) in enumerate(zip(blocking_rules(), found, strict=True))
+        for position, (name, counts) in enumerate(zip(blocking_rules(profile), found, strict=True))
     ]
 
 

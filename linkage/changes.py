@@ -84,7 +84,7 @@ def score_changes(
             """
         ).fetchall()
         with step("blocking what changed"):
-            rules = _find_changed_pairs(con, warehouse, largest_block)
+            rules = _find_changed_pairs(con, warehouse, model.parameters.profile, largest_block)
         if rules is None:
             return None
         records = con.execute(f"select count(*) from {warehouse}.source_record").fetchall()[0][0]
@@ -103,14 +103,14 @@ def score_changes(
 
 
 def _find_changed_pairs(
-    con: DuckDBPyConnection, warehouse: str, largest_block: int
+    con: DuckDBPyConnection, warehouse: str, profile: str, largest_block: int
 ) -> list[RuleCount] | None:
     """Create `changed_pair` (source_record_id_l < source_record_id_r, rule): pairs with a changed record that a
     rule brings, once; None where a block has become too large."""
     con.execute(
         f"""
         create view keyed_record as
-        select {record_columns_sql()}
+        select {record_columns_sql(profile)}
         from (select *, null::integer as record_number, null::integer as client_number
             from {warehouse}.source_record);
 
@@ -118,7 +118,7 @@ def _find_changed_pairs(
         """
     ).fetchall()
     brought = []
-    for position, rule in enumerate(track(list(blocking_rules().values()), "blocking what changed")):
+    for position, rule in enumerate(track(list(blocking_rules(profile).values()), "blocking what changed")):
         in_blocks = blocked_records_sql(rule, of="keyed_record", record="source_record_id")
         changed = blocked_records_sql(
             rule,
@@ -182,7 +182,7 @@ def _find_changed_pairs(
             dropped_records=0,
             dropped_pairs=0,
         )
-        for position, name in enumerate(blocking_rules())
+        for position, name in enumerate(blocking_rules(profile))
     ]
 
 

@@ -12,6 +12,8 @@ import polars as pl
 from duckdb import DuckDBPyConnection
 
 from linkage.errors import UsageError
+from linkage.model import linkage_model
+from linkage.records import recorded_profile
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,6 +139,8 @@ def client_groups(con: DuckDBPyConnection, *, as_of_year: int | None = None) -> 
     number). A client without a whole name and without a number can be linked by nobody; such pairs bound recall.
     Ages are from the year of birth, so up to a year too high.
     """
+    known = linkage_model(recorded_profile(con, "source_record").name).known
+    missing = ", ".join(f"if(bool_or({is_known}), null, '{what}')" for what, is_known in known.items())
     bands = " ".join(
         f"when {as_of_year} - max(birth_year) >= {least} then '{name}'" for least, name in reversed(AGE_BANDS)
     )
@@ -148,9 +152,7 @@ def client_groups(con: DuckDBPyConnection, *, as_of_year: int | None = None) -> 
                 list_sort(list_distinct(flatten(list(string_split(race_ethnicity, ';'))
                     filter (race_ethnicity is not null)))), ['not known']) as race_ethnicity,
             coalesce(nullif(concat_ws(', ',
-                if(bool_or(first_name_token is not null and last_name_token is not null), null, 'name'),
-                if(bool_or(birth_date_token is not null), null, 'birth date'),
-                if(bool_or(ssn4_token is not null), null, 'number')
+                {missing}
             ), ''), 'nothing') as missing
             {age_band}
         from source_record group by source, client_id order by source, client_id

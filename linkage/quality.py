@@ -21,6 +21,7 @@ from linkage.blocking import LARGEST_BLOCK, build_compared_record, workbench
 from linkage.calibration import Calibration
 from linkage.evaluation import client_groups
 from linkage.model import blocking_rules, comparison, comparisons
+from linkage.records import recorded_profile
 from linkage.scoring import LEAST_WEIGHT_KEPT, WITHIN_COMPONENT, scored_pairs_sql
 
 if TYPE_CHECKING:
@@ -184,20 +185,22 @@ def write_measures(con: DuckDBPyConnection, measures: Sequence[Measure]) -> int:
     return frame.height
 
 
-def count_levels(con: DuckDBPyConnection, pairs: str) -> dict[str, dict[str, int]]:
+def count_levels(
+    con: DuckDBPyConnection, pairs: str, *, profile: str = "standard"
+) -> dict[str, dict[str, int]]:
     """How many rows of `pairs` (SQL of a relation with gamma columns) are in each level of each comparison.
 
     Pairs of which a comparison can say nothing are counted as `missing`.
     """
-    columns = ", ".join(each.column for each in comparisons())
+    columns = ", ".join(each.column for each in comparisons(profile))
     vectors = f"select {columns}, count(*) as pairs from {pairs} group by all"
     counted = " union all ".join(
         f"select '{each.name}' as comparison, {each.column} as level, sum(pairs)::bigint as pairs "
         f"from vector group by {each.column}"
-        for each in comparisons()
+        for each in comparisons(profile)
     )
-    counts: dict[str, dict[str, int]] = {each.name: {} for each in comparisons()}
-    names = {each.name: {**each.level_names(), -1: "missing"} for each in comparisons()}
+    counts: dict[str, dict[str, int]] = {each.name: {} for each in comparisons(profile)}
+    names = {each.name: {**each.level_names(), -1: "missing"} for each in comparisons(profile)}
     for name, level, found in con.execute(f"with vector as ({vectors}) {counted} order by all").fetchall():
         counts[name][names[name][level]] = int(found)
     return counts
@@ -237,8 +240,9 @@ def _prepare(
         from {warehouse}.source_record inner join client using (source, client_id)
         """
     ).fetchall()
-    other = ", ".join(f"'{name}'" for name, rule in blocking_rules().items() if not rule.rests_on_ssn)
-    ssn = comparison("ssn")
+    profile = recorded_profile(con, f"{warehouse}.source_record").name
+    other = ", ".join(f"'{name}'" for name, rule in blocking_rules(profile).items() if not rule.rests_on_ssn)
+    ssn = comparison("ssn", profile)
     con.execute(
         f"""
         create table client_pair as
@@ -628,7 +632,7 @@ def _drift(con: DuckDBPyConnection, warehouse: str, model: "Model") -> list[Meas
     then = model.training.get("level_counts")
     if then is None:
         return []
-    now = count_levels(con, drifting_pairs_sql(f"{warehouse}.scored_pair"))
+    now = count_levels(con, drifting_pairs_sql(f"{warehouse}.scored_pair"), profile=model.parameters.profile)
     return [
         Measure(
             measure="drift",

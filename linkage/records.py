@@ -8,18 +8,13 @@ The county keeps numbers: `stored_people` turns the tokens of a delivery into in
 words once, when they are loaded. No column of identity in the warehouse can hold text.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import polars as pl
 from duckdb import DuckDBPyConnection
 
-from linkage.encoding.columns import (
-    DELIVERED_PEOPLE_COLUMNS,
-    FILTER_COLUMNS,
-    TOKEN_COLUMNS,
-    TOKEN_LIST_COLUMNS,
-    PolarsType,
-)
+from linkage.encoding.columns import PolarsType
+from linkage.encoding.profiles import HIGH, PROFILES, STANDARD, Profile
 from linkage.errors import UsageError
 from linkage.source import Source
 
@@ -47,22 +42,46 @@ _IDENTITY = (
     "birth_date_suspect",
     "if(birth_date_token is null and birth_year_month_token is null, birth_year, null)",
 )
+_HIGH_IDENTITY = (
+    *HIGH.token_columns,
+    *HIGH.token_list_columns,
+    *(f"{column}_{word}" for column in HIGH.filter_columns for word in range(1, FILTER_WORDS + 1)),
+    "sex",
+    "zip3",
+    "birth_date_suspect",
+    "if(names_birth_year_tokens is null and ssn4_birth_year_token is null, birth_year, null)",
+)
 
 
-def stored_people_columns() -> dict[str, PolarsType]:
-    """Columns of people as the county keeps them, and their types.
+def recorded_profile(con: DuckDBPyConnection, table: str) -> Profile:
+    """The encoding profile of a table of people or of source records, which its columns tell."""
+    columns = [row[0] for row in con.execute(f"describe {table}").fetchall()]
+    return profile_of_columns(columns, table.split(".")[-1])
+
+
+def profile_of_columns(columns: Iterable[str], table: str) -> Profile:
+    """The encoding profile of a table that has these columns. Raises UsageError where they are of none."""
+    names = set(columns)
+    found = [profile for profile in PROFILES.values() if names.issuperset(profile.token_columns)]
+    if not found:
+        raise UsageError(f"Table {table} has the columns of no encoding profile. Load the deliveries again.")
+    return found[0]
+
+
+def stored_people_columns(profile: Profile = STANDARD) -> dict[str, PolarsType]:
+    """Columns of people of one profile as the county keeps them, and their types.
 
     As delivered, but: a token is its first 60 bits as Int64, a list of tokens a list of such numbers, and a
     filter is the columns `<filter>_1` to `<filter>_8` (Int64, its words) and `<filter>_count` (Int16, how
     many bits are set).
     """
     stored: dict[str, PolarsType] = {}
-    for column, delivered_type in DELIVERED_PEOPLE_COLUMNS.items():
-        if column in TOKEN_COLUMNS:
+    for column, delivered_type in profile.people_columns.items():
+        if column in profile.token_columns:
             stored[column] = pl.Int64
-        elif column in TOKEN_LIST_COLUMNS:
+        elif column in profile.token_list_columns:
             stored[column] = pl.List(pl.Int64)
-        elif column in FILTER_COLUMNS:
+        elif column in profile.filter_columns:
             stored |= dict.fromkeys(_words_of(column), pl.Int64)
             stored[f"{column}_count"] = pl.Int16
         else:
@@ -70,31 +89,31 @@ def stored_people_columns() -> dict[str, PolarsType]:
     return stored
 
 
-def stored_people(rows: pl.DataFrame) -> pl.DataFrame:
+def stored_people(rows: pl.DataFrame, profile: Profile = STANDARD) -> pl.DataFrame:
     """People as delivered (accepted rows, with any further columns) in the columns that the county keeps."""
     words = {
         word: pl.col(column).bin.slice(8 * number, 8).bin.reinterpret(dtype=pl.Int64, endianness="big")
-        for column in FILTER_COLUMNS
+        for column in profile.filter_columns
         for number, word in enumerate(_words_of(column))
     }
     counts = {
         f"{column}_count": pl.sum_horizontal(
             pl.col(word).bitwise_count_ones() for word in _words_of(column)
         ).cast(pl.Int16)
-        for column in FILTER_COLUMNS
+        for column in profile.filter_columns
     }
     # The sum of no word at all is 0, but a missing filter has no count.
     present = {
         count: pl.when(pl.col(_words_of(column)[0]).is_not_null()).then(counting)
-        for (count, counting), column in zip(counts.items(), FILTER_COLUMNS, strict=True)
+        for (count, counting), column in zip(counts.items(), profile.filter_columns, strict=True)
     }
-    numbers = [_sixty_bits(pl.col(column)) for column in TOKEN_COLUMNS]
-    lists = [pl.col(column).list.eval(_sixty_bits(pl.element())) for column in TOKEN_LIST_COLUMNS]
-    others = [column for column in rows.columns if column not in DELIVERED_PEOPLE_COLUMNS]
+    numbers = [_sixty_bits(pl.col(column)) for column in profile.token_columns]
+    lists = [pl.col(column).list.eval(_sixty_bits(pl.element())) for column in profile.token_list_columns]
+    others = [column for column in rows.columns if column not in profile.people_columns]
     return (
         rows.with_columns(*numbers, *lists, **words)
         .with_columns(**present)
-        .select(*stored_people_columns(), *others)
+        .select(*stored_people_columns(profile), *others)
     )
 
 
@@ -123,11 +142,14 @@ def build_source_record(con: DuckDBPyConnection, sources: Sequence[Source]) -> i
       delivered.
     - identity_number BIGINT: equal for equal identities of different clients.
 
-    Raises UsageError when two different records get the same id.
+    The columns of identity are those of the profile of the `<source>_people` tables, which must be one.
+
+    Raises UsageError when two different records get the same id, or the profiles differ.
     """
     if not sources:
         raise UsageError("No source to link: give at least one declared source with accepted deliveries.")
-    rows = "\nunion all by name\n".join(_records_of(source) for source in sources)
+    profile = _one_profile(con, sources)
+    rows = "\nunion all by name\n".join(_records_of(source, profile) for source in sources)
     con.execute(f"create or replace table source_record as\n{rows}").fetchall()
     counted = con.execute("select count(*), count(distinct source_record_id) from source_record").fetchall()
     records, distinct_ids = counted[0]
@@ -139,15 +161,26 @@ def build_source_record(con: DuckDBPyConnection, sources: Sequence[Source]) -> i
     return int(records)
 
 
-def _records_of(source: Source) -> str:
+def _one_profile(con: DuckDBPyConnection, sources: Sequence[Source]) -> Profile:
+    profiles = {recorded_profile(con, f"{source.name}_people").name for source in sources}
+    if len(profiles) > 1:
+        raise UsageError(
+            f"The warehouse holds people of the profiles {' and '.join(sorted(profiles))}, which never meet. "
+            "Encode every delivery again with one of them."
+        )
+    return PROFILES[profiles.pop()]
+
+
+def _records_of(source: Source, profile: Profile) -> str:
     """SQL: the source records of one source.
 
     The first step reads narrow columns only and finds each identity's last delivered row; the second takes
     just those rows.
     """
     people = f"{source.name}_people"
-    identity = "concat_ws('|', " + ", ".join(f"coalesce({column}::varchar, '')" for column in _IDENTITY) + ")"
-    stored = ", ".join(column for column in stored_people_columns() if column != "client_id")
+    columns = _HIGH_IDENTITY if profile is HIGH else _IDENTITY
+    identity = "concat_ws('|', " + ", ".join(f"coalesce({column}::varchar, '')" for column in columns) + ")"
+    stored = ", ".join(column for column in stored_people_columns(profile) if column != "client_id")
     return f"""
     select
         (md5_number_lower('{source.name}|' || client_id || '|' || identity_number) >> 1)::bigint as source_record_id,

@@ -23,7 +23,7 @@ from markupsafe import Markup
 from linkage.alternatives import MethodResult
 from linkage.blocking import build_compared_record, workbench
 from linkage.evaluation import CohortAgreement, Evaluation
-from linkage.model import adjustments, blocking_rules, comparisons
+from linkage.model import adjustments, blocking_rules, comparisons, rarity_columns
 from linkage.quality import drifting_pairs_sql
 from linkage.report_charts import SplinkCharts, splink_charts
 from linkage.report_pictures import Series, bar, line_picture
@@ -116,9 +116,9 @@ def gather(con: DuckDBPyConnection, model: "Model", *, link_weight: float) -> Ru
     by_rule = dict(
         con.execute("select blocking_rule, count(*) from scored_pair group by all order by all").fetchall()
     )
-    vectors = _frequent_vectors(con)
+    vectors = _frequent_vectors(con, model.parameters.profile)
     with workbench(con) as warehouse:
-        _sample_pairs(con, warehouse, link_weight)
+        _sample_pairs(con, warehouse, model.parameters.profile, link_weight)
         con.execute(
             f"""
             create table charted_record as
@@ -129,7 +129,7 @@ def gather(con: DuckDBPyConnection, model: "Model", *, link_weight: float) -> Ru
             """
         ).fetchall()
         build_compared_record(con, warehouse, only="charted_record")
-        rows = _case_rows(con, warehouse)
+        rows = _case_rows(con, model.parameters.profile)
         charts = splink_charts(con, model, scored_pair=f"{warehouse}.scored_pair", cases=rows)
     return RunFacts(
         records=counts[0],
@@ -176,9 +176,9 @@ def render(
             link_probability=float(model.calibration.probability(_one(link_weight))[0]),
             facts=facts,
             measures=measures,
-            rules=_rules(training, facts.pairs_by_rule),
-            comparisons=comparisons(),
-            adjustments=adjustments(),
+            rules=_rules(model, facts.pairs_by_rule),
+            comparisons=comparisons(model.parameters.profile),
+            adjustments=adjustments(model.parameters.profile),
             learned=model.parameters.levels,
             reliability=_reliability(model),
             threshold_picture=_threshold_picture(training, link_weight),
@@ -243,7 +243,7 @@ def _in_order(name: str) -> list[Any]:
     return [int(part) if part.isdigit() else part for part in parts]
 
 
-def _sample_pairs(con: DuckDBPyConnection, warehouse: str, link_weight: float) -> None:
+def _sample_pairs(con: DuckDBPyConnection, warehouse: str, profile: str, link_weight: float) -> None:
     """Create `sampled_pair` in the workbench: a few pairs of each kind that a steward wants to see.
 
     The choice depends on the records alone: the pairs of a kind are ordered by a hash of their ids.
@@ -254,7 +254,8 @@ def _sample_pairs(con: DuckDBPyConnection, warehouse: str, link_weight: float) -
          f"not linked and match_weight between {link_weight - 3} and {link_weight}", 2),
         ("Not linked although it reaches the threshold", f"not linked and match_weight >= {link_weight}", 2),
         ("Linked in company, though too light alone", f"linked and match_weight < {link_weight}", 2),
-        *((f"Adjusted: {each.name.replace('_', ' ')}", f"adjustment = '{each.name}'", 1) for each in adjustments()),
+        *((f"Adjusted: {each.name.replace('_', ' ')}", f"adjustment = '{each.name}'", 1)
+          for each in adjustments(profile)),
         ("Linked, far above the threshold", f"linked and match_weight > {link_weight + 6}", 1),
     )  # fmt: skip
     branches = " union all ".join(
@@ -281,7 +282,7 @@ def _sample_pairs(con: DuckDBPyConnection, warehouse: str, link_weight: float) -
     ).fetchall()
 
 
-def _case_rows(con: DuckDBPyConnection, warehouse: str) -> list[dict[str, Any]]:
+def _case_rows(con: DuckDBPyConnection, profile: str) -> list[dict[str, Any]]:
     """The sampled pairs with the shares of the names they have in common; record numbers count source records in
     the order of their ids."""
     con.execute(
@@ -293,15 +294,13 @@ def _case_rows(con: DuckDBPyConnection, warehouse: str) -> list[dict[str, Any]]:
         inner join compared_record as r on r.source_record_id = source_record_id_r
         """
     ).fetchall()
-    shares = ", ".join(
-        f"tf_{level.rarity_of}" for each in comparisons() for level in each.levels if level.rarity_of
-    )
+    shares = "".join(f", tf_{column}" for column in rarity_columns(profile))
     cursor = con.execute(
         f"""
-        select sampled_pair.*, record_number_l, record_number_r, {shares}
+        select sampled_pair.*, record_number_l, record_number_r{shares}
         from sampled_pair
-        inner join (select source_record_id_l, source_record_id_r, record_number_l, record_number_r, {shares}
-            from ({levels_sql()})) as levelled using (source_record_id_l, source_record_id_r)
+        inner join (select source_record_id_l, source_record_id_r, record_number_l, record_number_r{shares}
+            from ({levels_sql(profile=profile)})) as levelled using (source_record_id_l, source_record_id_r)
         order by place, match_weight desc, record_number_l, record_number_r
         """
     )
@@ -311,7 +310,8 @@ def _case_rows(con: DuckDBPyConnection, warehouse: str) -> list[dict[str, Any]]:
 
 def _case(model: "Model", row: Mapping[str, Any]) -> Case:
     findings = []
-    for each in comparisons():
+    profile = model.parameters.profile
+    for each in comparisons(profile):
         number = row[each.column]
         level = next(
             level
@@ -322,8 +322,8 @@ def _case(model: "Model", row: Mapping[str, Any]) -> Case:
         if not level.tells_nothing:
             weight = model.parameters.levels[each.name][level.name].match_weight
         findings.append((each.name.replace("_", " "), level.says, weight))
-    adjustment = next((each.says for each in adjustments() if each.name == row["adjustment"]), None)
-    rule = blocking_rules().get(row["blocking_rule"])
+    adjustment = next((each.says for each in adjustments(profile) if each.name == row["adjustment"]), None)
+    rule = blocking_rules(profile).get(row["blocking_rule"])
     return Case(
         chosen_because=row["chosen_because"],
         sources=(row["source_l"], row["source_r"]),
@@ -340,9 +340,9 @@ def _case(model: "Model", row: Mapping[str, Any]) -> Case:
     )
 
 
-def _frequent_vectors(con: DuckDBPyConnection) -> tuple[tuple[str, int, float, float], ...]:
+def _frequent_vectors(con: DuckDBPyConnection, profile: str) -> tuple[tuple[str, int, float, float], ...]:
     """The commonest combinations of levels among the pairs that blocking brought."""
-    columns = ", ".join(each.column for each in comparisons())
+    columns = ", ".join(each.column for each in comparisons(profile))
     rows = con.execute(
         f"""
         select {columns}, count(*) as pairs, min(match_weight), max(match_weight)
@@ -350,7 +350,7 @@ def _frequent_vectors(con: DuckDBPyConnection) -> tuple[tuple[str, int, float, f
         having count(*) >= {_LEAST_VECTOR} order by pairs desc, {columns} limit {_VECTORS_SHOWN}
         """
     ).fetchall()
-    names = [(each.name.replace("_", " "), each.level_names()) for each in comparisons()]
+    names = [(each.name.replace("_", " "), each.level_names()) for each in comparisons(profile)]
     found = []
     for *levels, pairs, lightest, heaviest in rows:
         words = [
@@ -362,13 +362,13 @@ def _frequent_vectors(con: DuckDBPyConnection) -> tuple[tuple[str, int, float, f
     return tuple(found)
 
 
-def _rules(training: Mapping[str, Any], pairs_by_rule: Mapping[str, int]) -> list[dict[str, Any]]:
+def _rules(model: "Model", pairs_by_rule: Mapping[str, int]) -> list[dict[str, Any]]:
     """Every blocking rule with what it brought when the model was trained and how many pairs of this run are filed
     under it."""
-    counts = {each["rule"]: each for each in training.get("blocking", ())}
+    counts = {each["rule"]: each for each in model.training.get("blocking", ())}
     rows = [
         {"name": name, "says": rule.says, "now": pairs_by_rule.get(name, 0), **counts.get(name, {})}
-        for name, rule in blocking_rules().items()
+        for name, rule in blocking_rules(model.parameters.profile).items()
     ]
     inside = {
         "name": WITHIN_COMPONENT,

@@ -48,7 +48,9 @@ def splink_charts(
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:
-        linker = splink_linker(con, {**model.splink_settings, **_FOR_WATERFALL})
+        linker = splink_linker(
+            con, {**model.splink_settings, **_FOR_WATERFALL}, profile=model.parameters.profile
+        )
         con.execute(
             f"create or replace table weighed_pair as select match_weight from {scored_pair}"
         ).fetchall()
@@ -66,7 +68,9 @@ def splink_charts(
                 [_as_splink_has_it(model, case) for case in cases], remove_sensitive_data=True
             )
         page = charts["match_weights"].to_html(inline=True)
-        specifications = {name: _readable(chart.chart_dict) for name, chart in charts.items()}
+        specifications = {
+            name: _readable(chart.chart_dict, model.parameters.profile) for name, chart in charts.items()
+        }
     finally:
         logger.setLevel(level)
     return SplinkCharts(specifications=specifications, libraries=_scripts(page)[:_LIBRARIES])
@@ -78,9 +82,9 @@ _ROOM_FOR_LABELS = 90
 """Pixels: the names of levels are longer than Vega reckons once the headings stand above them."""
 
 
-def _readable(specification: dict[str, Any]) -> dict[str, Any]:
+def _readable(specification: dict[str, Any], profile: str) -> dict[str, Any]:
     """A chart with each comparison's name above its levels, not across them, and levels' sentences in place of SQL."""
-    says = {(each.name, level.name): level.says for each in comparisons() for level in each.levels}
+    says = {(each.name, level.name): level.says for each in comparisons(profile) for level in each.levels}
     for panel in (*specification.get("vconcat", ()), *specification.get("hconcat", ())):
         if "row" in panel.get("encoding", {}):
             panel["encoding"]["row"]["header"] |= _HEADING
@@ -95,7 +99,7 @@ def _readable(specification: dict[str, Any]) -> dict[str, Any]:
 def _as_splink_has_it(model: "Model", case: Mapping[str, Any]) -> dict[str, Any]:
     """A case as a row of Splink's predictions: levels, the weight that each rarity adds, the sum."""
     record: dict[str, Any] = {"match_weight": case["unadjusted_match_weight"]}
-    for each in comparisons():
+    for each in comparisons(model.parameters.profile):
         record[each.column] = case[each.column]
         rated = next((level for level in each.levels if level.rarity_of), None)
         if rated is None:

@@ -181,7 +181,7 @@ def find_review_cases(
         model_version=model.version,
         link_weight=link_weight,
         prior_weight=model.parameters.prior_weight,
-        cases=_with_weights(chosen, weighed),
+        cases=_with_weights(chosen, weighed, model.parameters.profile),
         evidence=_evidence(weighed, model.parameters),
         encounters=con.sql(_ENCOUNTERS).pl(),
         companions=con.sql(_COMPANIONS).pl(),
@@ -419,15 +419,17 @@ def _weigh(con: DuckDBPyConnection, model: "Model") -> list[dict[str, Any]]:
             """
         ).fetchall()
         scored = scored_pairs_sql(model.parameters, model.calibration, lower_weight=-math.inf)
-        rarities = ", ".join(f"tf_{column}" for column in rarity_columns())
+        profile = model.parameters.profile
+        rarities = "".join(f", tf_{column}" for column in rarity_columns(profile))
         strongest: pl.DataFrame = con.sql(
             f"""
-                select case_id, scored.* exclude (blocking_rule), {rarities},
+                select case_id, scored.* exclude (blocking_rule){rarities},
                     coalesce(brought.blocking_rule, '{WITHIN_COMPONENT}') as blocking_rule
                 from case_pair
                 inner join ({scored}) as scored
                     on source_record_id_l = least(one, other) and source_record_id_r = greatest(one, other)
-                inner join (select source_record_id_l, source_record_id_r, {rarities} from ({levels_sql()}))
+                inner join (select source_record_id_l, source_record_id_r{rarities}
+                    from ({levels_sql(profile=profile)}))
                     using (source_record_id_l, source_record_id_r)
                 left join {warehouse}.scored_pair as brought using (source_record_id_l, source_record_id_r)
                 qualify row_number() over (
@@ -440,8 +442,8 @@ def _weigh(con: DuckDBPyConnection, model: "Model") -> list[dict[str, Any]]:
         return strongest.to_dicts()
 
 
-def _with_weights(chosen: pl.DataFrame, weighed: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
-    says = {each.name: each.says for each in adjustments()}
+def _with_weights(chosen: pl.DataFrame, weighed: Sequence[Mapping[str, Any]], profile: str) -> pl.DataFrame:
+    says = {each.name: each.says for each in adjustments(profile)}
     weights = pl.DataFrame(
         [
             {
@@ -469,7 +471,7 @@ def _with_weights(chosen: pl.DataFrame, weighed: Sequence[Mapping[str, Any]]) ->
 def _evidence(weighed: Sequence[Mapping[str, Any]], parameters: Parameters) -> pl.DataFrame:
     rows = []
     for pair in weighed:
-        for position, each in enumerate(comparisons(), start=1):
+        for position, each in enumerate(comparisons(parameters.profile), start=1):
             level = _level(each, pair[each.column])
             rows.append(
                 {

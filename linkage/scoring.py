@@ -33,6 +33,7 @@ from linkage.model import (
     comparisons,
 )
 from linkage.progress import step
+from linkage.records import recorded_profile
 
 if TYPE_CHECKING:
     from linkage.training import Model
@@ -74,12 +75,13 @@ def score(
     and settings), without which the others count for nothing.
     """
     model.refuse_half_trained()
+    model.refuse_other_profile(recorded_profile(con, "source_record").name)
     with workbench(con) as warehouse:
         con.execute(f"drop table if exists {warehouse}.scoring_run").fetchall()
         with step("preparing source records"):
             records = build_compared_record(con, warehouse)
         with step("blocking"):
-            rules = find_candidate_pairs(con, largest_block=largest_block)
+            rules = find_candidate_pairs(con, largest_block=largest_block, profile=model.parameters.profile)
         with step("weighing pairs"):
             con.execute(
                 f"create or replace table {warehouse}.scored_pair as "
@@ -113,8 +115,11 @@ def scored_pairs_sql(parameters: Parameters, calibration: Calibration, *, lower_
     """SQL over the workbench's `candidate_pair` and `compared_record` that makes the rows of
     `scored_pair`.
     """
-    rules = " ".join(f"when {position} then '{name}'" for position, name in enumerate(blocking_rules()))
-    gammas = ", ".join(each.column for each in comparisons())
+    profile = parameters.profile
+    rules = " ".join(
+        f"when {position} then '{name}'" for position, name in enumerate(blocking_rules(profile))
+    )
+    gammas = ", ".join(each.column for each in comparisons(profile))
     return f"""
     select
         source_record_id_l,
@@ -128,8 +133,8 @@ def scored_pairs_sql(parameters: Parameters, calibration: Calibration, *, lower_
     from (
         select *, unadjusted_match_weight + {adjustment_weight_sql(parameters)} as match_weight
         from (
-            select *, {_weight_sql(parameters)} as unadjusted_match_weight, {_adjustment_sql()} as adjustment
-            from ({levels_sql()})
+            select *, {_weight_sql(parameters)} as unadjusted_match_weight, {_adjustment_sql(profile)} as adjustment
+            from ({levels_sql(profile=profile)})
         )
     )
     {f"where match_weight >= {lower_weight!r}" if math.isfinite(lower_weight) else ""}
@@ -144,7 +149,7 @@ def labelled_pairs_sql(parameters: Parameters) -> str:
     Columns: record_number_l, record_number_r; weight_without_ssn and adjustment, as if neither side had a
     number (unadjusted); ssn_label: whether the numbers agree.
     """
-    ssn = comparison("ssn")
+    ssn = comparison("ssn", parameters.profile)
     both_whole = (
         "equal",
         "last_four_equal_first_five_differ",
@@ -153,14 +158,17 @@ def labelled_pairs_sql(parameters: Parameters) -> str:
     )
     numbers = ", ".join(str(ssn.number_of(level)) for level in both_whole)
     first_on_ssn = min(
-        position for position, rule in enumerate(blocking_rules().values()) if rule.rests_on_ssn
+        position
+        for position, rule in enumerate(blocking_rules(parameters.profile).values())
+        if rule.rests_on_ssn
     )
     nothing = dict.fromkeys(parameters.levels[ssn.name], Learned(m=1.0, u=1.0, observed=False))
     without_ssn = replace(parameters, levels={**parameters.levels, ssn.name: nothing})
     return f"""
     select record_number_l, record_number_r, {_weight_sql(without_ssn)} as weight_without_ssn,
-        {_adjustment_sql(without=ssn.name)} as adjustment, {ssn.column} = {ssn.number_of("equal")} as ssn_label
-    from ({levels_sql()})
+        {_adjustment_sql(parameters.profile, without=ssn.name)} as adjustment,
+        {ssn.column} = {ssn.number_of("equal")} as ssn_label
+    from ({levels_sql(profile=parameters.profile)})
     where {ssn.column} in ({numbers}) and rule < {first_on_ssn}
     """
 
@@ -173,18 +181,19 @@ def adjustment_weight_sql(parameters: Parameters) -> str:
     return f"case adjustment {branches or 'when null then 0 '}else 0 end"
 
 
-def levels_sql(of: Sequence[Comparison] | None = None) -> str:
+def levels_sql(of: Sequence[Comparison] | None = None, *, profile: str = "standard") -> str:
     """SQL: every candidate pair with its level in each comparison and the shares of the names it has in
     common.
 
     Common bits are counted in an inner select, once for all levels, and only where the names differ. `of`
     restricts it to some comparisons.
     """
-    chosen = comparisons() if of is None else of
-    counted = {
-        common_bits(bits): (f"{bits}_common", f"if({token}_l <> {token}_r, {common_bits(bits)}, null)")
-        for bits, token in zip(FILTER_COLUMNS, ("first_name_token", "last_name_token"), strict=True)
-    }
+    chosen = comparisons(profile) if of is None else of
+    counted = {}
+    for bits in FILTER_COLUMNS:
+        counting, token = common_bits(bits), bits.replace("_bits", "_token")
+        only_if_unequal = f"if({token}_l <> {token}_r, {counting}, null)"
+        counted[counting] = (f"{bits}_common", only_if_unequal if profile == "standard" else counting)
     gammas, commons = [], []
     for each in chosen:
         branches = []
@@ -222,7 +231,7 @@ def _weight_sql(parameters: Parameters) -> str:
     Sharing a value that a share f of clients have weighs log2(m / f), f being at least `RAREST_NAME`.
     """
     terms = [f"{parameters.prior_weight!r}::double"]
-    for each in comparisons():
+    for each in comparisons(parameters.profile):
         branches = []
         for level in each.levels:
             if level.tells_nothing:
@@ -237,17 +246,17 @@ def _weight_sql(parameters: Parameters) -> str:
     return " + ".join(terms)
 
 
-def _adjustment_sql(without: str | None = None) -> str:
+def _adjustment_sql(profile: str, *, without: str | None = None) -> str:
     """SQL: the name of the first adjustment that applies to a pair, null where none does.
 
     `without` names a comparison to be taken as saying nothing.
     """
     branches = []
-    for adjustment in adjustments():
+    for adjustment in adjustments(profile):
         conditions = []
         for name, levels in adjustment.when.items():
-            numbers = sorted(comparison(name).number_of(level) for level in levels)
-            column = "-1" if name == without else comparison(name).column
+            numbers = sorted(comparison(name, profile).number_of(level) for level in levels)
+            column = "-1" if name == without else comparison(name, profile).column
             conditions.append(f"{column} in ({', '.join(map(str, numbers))})")
         branches.append(f"when {' and '.join(conditions)} then '{adjustment.name}'")
     return f"case {' '.join(branches)} end"

@@ -28,6 +28,7 @@ from linkage.clustering import ClusteringReport, cluster
 from linkage.errors import UsageError
 from linkage.model import TOKEN_LIST_COLUMNS, BlockingRule, blocking_rules, comparisons, rarity_columns
 from linkage.progress import step
+from linkage.records import profile_of_columns
 from linkage.scoring import LEAST_WEIGHT_KEPT, levels_sql, scored_pairs_sql
 
 if TYPE_CHECKING:
@@ -144,7 +145,12 @@ def link_on_spark(
             spark.read.parquet(records).select("source_record_id", "source", "client_id"),
         )
         pairs = spark.read.parquet(f"{out}/scored_pair")
-        seen = ["source_record_id_l", "source_record_id_r", "match_weight", *_level_columns()]
+        seen = [
+            "source_record_id_l",
+            "source_record_id_r",
+            "match_weight",
+            *_level_columns(model.parameters.profile),
+        ]
         _take(con, "scored_pair", pairs.select(*seen))
 
         def weigh(con: duckdb.DuckDBPyConnection, model: "Model") -> None:
@@ -191,13 +197,14 @@ def score_on_spark(
 
     The session keeps the view `compared_record`, cached, for the pairs that clustering still wants weighed.
     """
+    profile = model.parameters.profile
     model.refuse_half_trained()
     with step("preparing source records"):
-        compared = _build_compared_record(spark, records)
+        compared = _build_compared_record(spark, records, model)
     if compared < 2:
         raise UsageError(f"{records} has fewer than two source records: there is nothing to link.")
     with step("blocking"):
-        dropped = _find_candidate_pairs(spark, largest_block)
+        dropped = _find_candidate_pairs(spark, largest_block, profile)
         new = {
             row["rule"]: int(row["count"])
             for row in spark.table("candidate_pair").groupBy("rule").count().collect()
@@ -206,7 +213,7 @@ def score_on_spark(
     with step("weighing pairs"):
         _write(_weighed(spark, model, lower_weight=lower_weight), out)
     _forget(spark, "candidate_pair", "pair_level")
-    names = list(blocking_rules())
+    names = list(blocking_rules(profile))
     return SparkScoring(
         records=compared,
         candidate_pairs=sum(new.values()),
@@ -246,16 +253,19 @@ def score_through_spark(
     return scoring
 
 
-def _build_compared_record(spark: "SparkSession", records: str) -> int:
+def _build_compared_record(spark: "SparkSession", records: str, model: "Model") -> int:
     """The view `compared_record`, as `linkage.blocking` describes it, cached. Returns its number of rows.
 
     A record's number is its id here: equally ordered, and without the one partition that counting from 1 to
     n would need.
     """
+    profile = model.parameters.profile
     from pyspark.errors import AnalysisException
 
     try:
-        spark.read.parquet(records).createOrReplaceTempView("source_record")
+        source_record = spark.read.parquet(records)
+        model.refuse_other_profile(profile_of_columns(source_record.columns, "source_record").name)
+        source_record.createOrReplaceTempView("source_record")
         spark.sql(
             """
             select *, source_record_id as record_number,
@@ -263,16 +273,16 @@ def _build_compared_record(spark: "SparkSession", records: str) -> int:
             from source_record
             """
         ).createOrReplaceTempView("numbered_record")
-        unrated = spark.sql(spark_sql(f"select {record_columns_sql()} from numbered_record")).persist()
+        unrated = spark.sql(spark_sql(f"select {record_columns_sql(profile)} from numbered_record")).persist()
     except AnalysisException as error:
         raise UsageError(
             f"{records} is not the table source_record as Parquet, or Spark cannot read it ({error.getCondition()}). "
             "Name the exported table."
         ) from None
     unrated.createOrReplaceTempView("unrated_record")
-    for column in rarity_columns():
+    for column in rarity_columns(profile):
         _rate(spark, column)
-    shares = " ".join(f"left join {column}_share using ({column})" for column in rarity_columns())
+    shares = " ".join(f"left join {column}_share using ({column})" for column in rarity_columns(profile))
     compared = spark.sql(f"select * from unrated_record {shares}").drop("source", "identity_number").persist()
     compared.createOrReplaceTempView("compared_record")
     rows = int(compared.count())
@@ -297,12 +307,16 @@ def _rate(spark: "SparkSession", column: str) -> None:
     ).createOrReplaceTempView(f"{column}_share")
 
 
-def _find_candidate_pairs(spark: "SparkSession", largest_block: int) -> dict[int, tuple[int, int]]:
+def _find_candidate_pairs(
+    spark: "SparkSession", largest_block: int, profile: str
+) -> dict[int, tuple[int, int]]:
     """The view `candidate_pair`, cached: every pair that a blocking rule brings, once, with the first such
     rule. Returns, by rule, the blocks dropped for their size and the pairs lost with them.
     """
     most_pairs = largest_block * (largest_block - 1) // 2
-    blocks = ", ".join(_blocks_sql(position, rule) for position, rule in enumerate(blocking_rules().values()))
+    blocks = ", ".join(
+        _blocks_sql(position, rule) for position, rule in enumerate(blocking_rules(profile).values())
+    )
     spark.sql(
         f"""
         select record_number, client_number, inline(array_compact(flatten(array_compact(array({blocks})))))
@@ -366,14 +380,14 @@ def _weighed(spark: "SparkSession", model: "Model", *, lower_weight: float) -> "
     The levels are cached on the way. Otherwise Spark writes each level's condition out again wherever its
     number is used, which makes more code than a Java method may have.
     """
-    levels = levels_sql()
+    levels = levels_sql(profile=model.parameters.profile)
     spark.sql(spark_sql(levels)).persist().createOrReplaceTempView("pair_level")
     statement = scored_pairs_sql(model.parameters, model.calibration, lower_weight=lower_weight)
     return spark.sql(spark_sql(statement.replace(f"({levels})", "pair_level")))
 
 
-def _level_columns() -> list[str]:
-    return [each.column for each in comparisons()]
+def _level_columns(profile: str) -> list[str]:
+    return [each.column for each in comparisons(profile)]
 
 
 def _forget(spark: "SparkSession", *views: str) -> None:

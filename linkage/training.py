@@ -30,22 +30,26 @@ from linkage.calibration import (
     with_link_threshold,
 )
 from linkage.clustering import LinkEstimate, estimate_links
+from linkage.encoding.profiles import profile_named
 from linkage.errors import UsageError
-from linkage.model import Learned, Parameters, adjustments, comparisons, rarity_columns, splink_settings
+from linkage.model import (
+    Comparison,
+    Learned,
+    Parameters,
+    Session,
+    adjustments,
+    comparisons,
+    linkage_model,
+    rarity_columns,
+    splink_settings,
+)
+from linkage.model.parts import columns_named
 from linkage.progress import say, step
 from linkage.quality import count_levels, drifting_pairs_sql
+from linkage.records import recorded_profile
 from linkage.scoring import LEAST_WEIGHT_KEPT, labelled_pairs_sql, levels_sql, scored_pairs_sql
 
 MODEL_FILE_VERSION = 1
-
-_SESSIONS = {
-    "same birth date": ("birth_date_token",),
-    "same first and last name": ("first_name_token", "last_name_token"),
-    "same Social Security number": ("ssn_token",),
-}
-"""Expectation maximisation looks at pairs that share something, and learns the comparisons that do not look
-at what is shared. Between them the sessions cover every comparison.
-"""
 
 _LEAST_SESSION_PAIRS = 200
 """A session on fewer pairs would learn noise."""
@@ -98,6 +102,15 @@ class Model:
                 "Train again on more deliveries."
             )
 
+    def refuse_other_profile(self, profile: str) -> None:
+        """Raise UsageError when the source records are of another encoding profile than the model."""
+        if profile != self.parameters.profile:
+            raise UsageError(
+                f"Model {self.version} is of the encoding profile {self.parameters.profile}, but the source records "
+                f"are of {profile}, which has other columns: train a model on them, or name one of that profile in "
+                "county.toml, [linkage] model."
+            )
+
     def save(self, path: Path) -> None:
         """Write the model to a JSON file."""
         text = json.dumps({"version": self.version, **self._contents()}, indent=1, sort_keys=True)
@@ -118,6 +131,7 @@ class Model:
                         for name, of_comparison in levels.items()
                     },
                     adjustments=written["parameters"]["adjustments"],
+                    profile=profile_named(written["parameters"]["profile"]).name,
                 ),
                 calibration=Calibration.from_json(written["calibration"]),
                 training=written["training"],
@@ -129,7 +143,7 @@ class Model:
             ) from error
         expected = {
             each.name: [level.name for level in each.levels if not level.tells_nothing]
-            for each in comparisons()
+            for each in comparisons(model.parameters.profile)
         }
         if {name: list(of_comparison) for name, of_comparison in levels.items()} != expected and {
             name: sorted(of_comparison) for name, of_comparison in levels.items()
@@ -170,20 +184,21 @@ def train(
     Raises UsageError, in a sentence, when there is nothing to learn from.
     """
     with workbench(con) as warehouse, _quiet_splink():
+        profile = recorded_profile(con, f"{warehouse}.source_record").name
         with step("preparing source records"):
             records = build_compared_record(con, warehouse)
         with step("estimating how many pairs are one person"):
-            _find_probable_matches(con)
+            _find_probable_matches(con, profile)
             prior, prior_report = _estimate_prior(con, records)
         with step("learning from pairs at random"):
-            strangers = _learn_from_strangers(con, records, seed=seed, max_pairs=max_pairs)
-            seen = _count_levels_in_matches(con, seed=seed, max_pairs=max_pairs)
-        settings = splink_settings(prior=prior, strangers=strangers)
-        linker = splink_linker(con, settings)
+            strangers = _learn_from_strangers(con, profile, seed=seed, max_pairs=max_pairs)
+            seen = _count_levels_in_matches(con, profile, seed=seed, max_pairs=max_pairs)
+        settings = splink_settings(prior=prior, strangers=strangers, profile=profile)
+        linker = splink_linker(con, settings, profile=profile)
         sessions = []
-        for name, columns in _SESSIONS.items():
-            with step(f"learning from pairs with the {name}"):
-                sessions.append(_learn(con, linker, name, columns, max_pairs))
+        for session in linkage_model(profile).sessions:
+            with step(f"learning from pairs with the {session.pairs_with_the}"):
+                sessions.append(_learn(con, linker, session, max_pairs))
         learned_settings = linker.misc.save_model_to_json()
         left_out = [name for name, matches in seen.items() if matches < _LEAST_MATCHES_SEEN]
         if left_out:
@@ -191,9 +206,9 @@ def train(
                 f"fewer than {_LEAST_MATCHES_SEEN} probable matches tell anything of {', '.join(left_out)}: "
                 "not learned, and without weight"
             )
-        parameters, unobserved, unlearned = _learned(learned_settings, prior, strangers, seen)
+        parameters, unobserved, unlearned = _learned(learned_settings, profile, prior, strangers, seen)
         with step("blocking"):
-            rules = find_candidate_pairs(con, largest_block=largest_block)
+            rules = find_candidate_pairs(con, largest_block=largest_block, profile=profile)
         with step("calibrating"):
             parameters, calibration = _calibrated(con, parameters, seed=seed, max_pairs=max_pairs)
             level_counts = _level_counts(con, parameters, calibration, seed=seed, max_pairs=max_pairs)
@@ -235,21 +250,23 @@ def _quiet_splink() -> Iterator[None]:
         logger.propagate = propagates
 
 
-def splink_linker(con: DuckDBPyConnection, settings: SettingsCreator | Mapping[str, Any]) -> Linker:
+def splink_linker(
+    con: DuckDBPyConnection, settings: SettingsCreator | Mapping[str, Any], *, profile: str = "standard"
+) -> Linker:
     """A Splink linker over the workbench's `compared_record`, name frequencies as counted over clients."""
-    shares = ", ".join(f"tf_{column}" for column in rarity_columns())
+    shares = ", ".join(f"tf_{column}" for column in rarity_columns(profile))
     con.execute(
         f"create or replace view splink_record as select * exclude ({shares}) from compared_record"
     ).fetchall()
     database = DuckDBAPI(con)
     chosen = settings if isinstance(settings, SettingsCreator) else dict(settings)
     linker = Linker(database.register("splink_record"), chosen, log_level=logging.ERROR)
-    for column in rarity_columns():
+    for column in rarity_columns(profile):
         linker.table_management.register_term_frequency_lookup(database.register(f"{column}_share"), column)
     return linker
 
 
-def _find_probable_matches(con: DuckDBPyConnection) -> None:
+def _find_probable_matches(con: DuckDBPyConnection, profile: str) -> None:
     """Create `probable_match` in the workbench: pairs caught by one of two nets.
 
     Columns: l and r (record numbers), by_ssn (one whole Social Security number), by_names (one first and
@@ -261,9 +278,8 @@ def _find_probable_matches(con: DuckDBPyConnection) -> None:
             on {on} and l.record_number < r.record_number and l.client_number <> r.client_number
     """
     by_ssn = pair.format(on="l.ssn_token = r.ssn_token")
-    by_names = pair.format(
-        on="l.names_in_order = r.names_in_order and l.birth_date_token = r.birth_date_token"
-    )
+    agreeing = linkage_model(profile).names_and_birth_date
+    by_names = pair.format(on=" and ".join(f"l.{column} = r.{column}" for column in agreeing))
     con.execute(
         f"""
         create or replace table probable_match as
@@ -322,7 +338,7 @@ def _estimate_prior(con: DuckDBPyConnection, records: int) -> tuple[float, dict[
 
 
 def _learn_from_strangers(
-    con: DuckDBPyConnection, records: int, *, seed: int, max_pairs: int
+    con: DuckDBPyConnection, profile: str, *, seed: int, max_pairs: int
 ) -> dict[str, dict[str, float]]:
     """The u of every level: its share among pairs of records drawn at random, of which probable matches are
     left out.
@@ -340,7 +356,7 @@ def _learn_from_strangers(
         """
     ).fetchall()
     shares: dict[str, dict[str, float]] = {}
-    for number, each in enumerate(comparisons()):
+    for number, each in enumerate(comparisons(profile)):
         says_something = " and ".join(f"{column} is not null" for column in each.columns_needed())
         telling = con.execute(
             f"""
@@ -353,7 +369,8 @@ def _learn_from_strangers(
             con.execute(
                 f"""
                 select {each.column}, count(*)
-                from ({levels_sql((each,))}) anti join likely_same using (record_number_l, record_number_r)
+                from ({levels_sql((each,), profile=profile)})
+                anti join likely_same using (record_number_l, record_number_r)
                 group by all
                 """
             ).fetchall()
@@ -362,8 +379,27 @@ def _learn_from_strangers(
         total = sum(counts.get(level, 0) for level in names)
         shares[each.name] = {
             name: (counts.get(level, 0) + 0.5) / (total + 0.5 * len(names)) for level, name in names.items()
-        }
+        } | _reckoned(con, each)
     return shares
+
+
+def _reckoned(con: DuckDBPyConnection, each: Comparison) -> dict[str, float]:
+    """The u of the levels that say themselves how likely they are among strangers (`Level.among_strangers`): the
+    mean over the pairs drawn. Never nought: a million pairs cannot show that something does not happen."""
+    reckoned = {level.name: level.among_strangers for level in each.levels if level.among_strangers}
+    if not reckoned:
+        return {}
+    columns = sorted({column for sql in reckoned.values() for column in columns_named(sql)})
+    sides = ", ".join(f"{side}.{column} as {column}_{side}" for column in columns for side in "lr")
+    means = con.execute(
+        f"""
+        select {", ".join(f"avg({sql})" for sql in reckoned.values())}
+        from (select 0{", " if sides else ""}{sides} from candidate_pair
+            inner join compared_record as l on l.record_number = record_number_l
+            inner join compared_record as r on r.record_number = record_number_r)
+        """
+    ).fetchall()[0]
+    return {name: max(float(mean or 0), 1e-6) for name, mean in zip(reckoned, means, strict=True)}
 
 
 def _draw_pairs(
@@ -386,7 +422,9 @@ def _draw_pairs(
     con.unregister("pair_frame")
 
 
-def _count_levels_in_matches(con: DuckDBPyConnection, *, seed: int, max_pairs: int) -> dict[str, int]:
+def _count_levels_in_matches(
+    con: DuckDBPyConnection, profile: str, *, seed: int, max_pairs: int
+) -> dict[str, int]:
     """For each comparison, how many probable matches it says something for (of at most `max_pairs`)."""
     matches = con.execute("select count(*) from probable_match").fetchall()[0][0]
     con.execute(
@@ -396,16 +434,14 @@ def _count_levels_in_matches(con: DuckDBPyConnection, *, seed: int, max_pairs: i
         where hash(l, r, {seed}) % {max(matches, 1)} < {max_pairs}
         """
     ).fetchall()
-    columns = ", ".join(f"count(*) filter ({each.column} >= 0)" for each in comparisons())
-    counts = con.execute(f"select {columns} from ({levels_sql()})").fetchall()[0]
-    return {each.name: int(count) for each, count in zip(comparisons(), counts, strict=True)}
+    columns = ", ".join(f"count(*) filter ({each.column} >= 0)" for each in comparisons(profile))
+    counts = con.execute(f"select {columns} from ({levels_sql(profile=profile)})").fetchall()[0]
+    return {each.name: int(count) for each, count in zip(comparisons(profile), counts, strict=True)}
 
 
-def _learn(
-    con: DuckDBPyConnection, linker: Linker, name: str, columns: tuple[str, ...], max_pairs: int
-) -> dict[str, Any]:
+def _learn(con: DuckDBPyConnection, linker: Linker, session: Session, max_pairs: int) -> dict[str, Any]:
     """One session of expectation maximisation; a truthful account of it."""
-    shared = " and ".join(f"l.{column} = r.{column}" for column in columns)
+    name, shared = session.pairs_with_the, session.as_sql()
     pairs = con.execute(
         f"""
         select count(*) from compared_record as l inner join compared_record as r
@@ -416,14 +452,14 @@ def _learn(
     if pairs < _LEAST_SESSION_PAIRS:
         say(f"too few pairs with the {name} to learn from: {pairs}")
         return account | {"held": False, "iterations": 0, "converged": False, "last_change": None}
-    session = linker.training.estimate_parameters_using_expectation_maximisation(
+    held = linker.training.estimate_parameters_using_expectation_maximisation(
         CustomRule(f"{shared} and l.client_number <> r.client_number"),
         estimate_without_term_frequencies=True,
         max_pairs=max_pairs,
         record_sample_proportion=0.1,
     )
     history: dict[int, dict[tuple[str, int], float]] = {}
-    for record in session.m_u_values_interactive_history_chart().raw_records:
+    for record in held.m_u_values_interactive_history_chart().raw_records:
         if isinstance(record.m_probability, float):
             at = (record.comparison_name, record.comparison_vector_value)
             history.setdefault(record.iteration, {})[at] = record.m_probability
@@ -443,6 +479,7 @@ def _learn(
 
 def _learned(
     settings: Mapping[str, Any],
+    profile: str,
     prior: float,
     strangers: Mapping[str, Mapping[str, float]],
     seen: Mapping[str, int],
@@ -457,7 +494,7 @@ def _learned(
     unobserved: list[str] = []
     unlearned: list[str] = []
     of_splink = {each["output_column_name"]: each["comparison_levels"] for each in settings["comparisons"]}
-    for each in comparisons():
+    for each in comparisons(profile):
         found = {level["label_for_charts"]: level.get("m_probability") for level in of_splink[each.name]}
         enough = seen[each.name] >= _LEAST_MATCHES_SEEN
         levels[each.name] = {}
@@ -473,8 +510,9 @@ def _learned(
             )
         if enough and not any(learned.observed for learned in levels[each.name].values()):
             unlearned.append(each.name)
-    supposed = {each.name: each.match_weight for each in adjustments()}
-    return Parameters(prior=prior, levels=levels, adjustments=supposed), unobserved, unlearned
+    supposed = {each.name: each.match_weight for each in adjustments(profile)}
+    parameters = Parameters(prior=prior, levels=levels, adjustments=supposed, profile=profile)
+    return parameters, unobserved, unlearned
 
 
 def _rounded(share: float) -> float:
@@ -488,7 +526,7 @@ def _calibrated(
     """Calibrate on the candidate pairs, or on a sample of `max_pairs` of them; parameters with adjustments
     learned."""
     candidates = con.execute("select count(*) from candidate_pair").fetchall()[0][0]
-    learnable = {each.name: each.match_weight for each in adjustments() if each.learned}
+    learnable = {each.name: each.match_weight for each in adjustments(parameters.profile) if each.learned}
     numbers = " ".join(f"when '{name}' then {number}" for number, name in enumerate(learnable, start=1))
     labelled = con.execute(
         f"""
@@ -517,7 +555,7 @@ def _level_counts(
         (from ({scored_pairs_sql(parameters, calibration, lower_weight=LEAST_WEIGHT_KEPT)})
         where hash(source_record_id_l, source_record_id_r, {seed}) % {max(candidates, 1)} < {max_pairs})
     """
-    return count_levels(con, drifting_pairs_sql(sampled))
+    return count_levels(con, drifting_pairs_sql(sampled), profile=parameters.profile)
 
 
 def _estimated_links(

@@ -63,6 +63,22 @@ def nothing_to_check(suites: Sequence[Suite], asset: dg.AssetKey) -> Iterator[dg
             )
 
 
+def of_another_profile(
+    suites: Sequence[Suite], profile: str, asset_of: Mapping[str, dg.AssetKey]
+) -> Iterator[dg.AssetCheckResult]:
+    """Results for the expectations that name columns of another encoding profile than the county's."""
+    for suite in suites:
+        asked = suite.under(profile).expectations
+        for expectation in suite.expectations:
+            if expectation not in asked:
+                yield dg.AssetCheckResult(
+                    check_name=_check_name(suite, expectation.expectation_id),
+                    asset_key=asset_of[suite.name],
+                    passed=True,
+                    metadata={"found": f"Not asked: it is of the encoding profile {expectation.profile}."},
+                )
+
+
 def first_failure(results: Sequence[SuiteResult]) -> str | None:
     """The first expectation that stops, as a sentence, or None when none does."""
     sentences = [sentence for result in results for sentence in result.sentences()]

@@ -150,7 +150,14 @@ _MAPPING_HELP = (
 @click.option(
     "--out", "landing", type=_FOLDER, required=True, help="Landing folder; SOURCE/MONTH is made in it."
 )
-@click.option("--county", "county_file", type=_EXISTING_FILE, help="County file whose code lists to use.")
+@click.option(
+    "--profile",
+    metavar="PROFILE",
+    help="standard or high, if not the county file's (without both: standard).",
+)
+@click.option(
+    "--county", "county_file", type=_EXISTING_FILE, help="County file whose profile and code lists to use."
+)
 @click.option(
     "--covers-from", type=click.DateTime(["%Y-%m-%d"]), help="First day covered, if not the month's first."
 )
@@ -173,6 +180,7 @@ def encode(
     key_file: Path | None,
     agency_key_file: Path | None,
     landing: Path,
+    profile: str | None,
     county_file: Path | None,
     covers_from: dt.datetime | None,
     problems_file: Path | None,
@@ -183,9 +191,16 @@ def encode(
     from linkage.encoding.code_lists import CodeListChoice, load_code_lists
     from linkage.encoding.delivery import encode_extract
     from linkage.encoding.keys import load_key
+    from linkage.encoding.profiles import STANDARD, profile_named
     from pipelines.settings import load_settings
 
-    choice = CodeListChoice(**load_settings(county_file).code_lists) if county_file else None
+    county = load_settings(county_file) if county_file else None
+    taken = county.profile.name if county else profile or STANDARD.name
+    if profile not in (None, taken):
+        raise UsageError(
+            f"The county takes the profile {taken}; leave --profile out, or name the county's own file."
+        )
+    choice = CodeListChoice(**county.code_lists) if county else None
     receipt = encode_extract(
         source=_declared(source),
         raw_folder=raw_folder,
@@ -193,6 +208,7 @@ def encode(
         project_key=load_key("project", key_file),
         agency_key=load_key("agency", agency_key_file),
         landing=landing,
+        profile=profile_named(taken),
         extract_format=extract_format,
         mapping=mapping,
         code_lists=load_code_lists(choice),
@@ -216,10 +232,12 @@ def check(delivery_folder: Path, key_check: str | None) -> None:
     judged = judge(check_delivery(delivery_folder, expected_key_check=key_check))
     says = {
         rule_id: rule.says
-        for rules in row_rules(judged.delivery.source).values()
+        for rules in row_rules(judged.delivery.source, judged.delivery.profile).values()
         for rule_id, rule in rules.items()
     }
+    profile = judged.delivery.profile
     click.echo(f"{delivery_folder} keeps the contract.")
+    click.echo(f"encoding profile {profile.name}: {profile.says}")
     for stem, counts in judged.counts().items():
         click.echo(
             f"{stem}: {counts['delivered']:,} rows, {counts['accepted']:,} would be accepted, "

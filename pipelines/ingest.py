@@ -21,9 +21,10 @@ from linkage.encoding.columns import (
 )
 from linkage.encoding.contract import Delivery, check_delivery, judge
 from linkage.encoding.manifest import read_manifest
-from linkage.errors import CheckFailedError, DeliveryRefusedError
+from linkage.encoding.profiles import STANDARD, Profile
+from linkage.errors import CheckFailedError, DeliveryRefusedError, PolicyError
 from linkage.progress import track
-from linkage.records import stored_people, stored_people_columns
+from linkage.records import recorded_profile, stored_people, stored_people_columns
 from linkage.source import Source, declared_sources
 from pipelines.relations import create_encounter_kind
 from pipelines.settings import CountySettings
@@ -70,15 +71,19 @@ class CandidateCounts:
     quarantined: int
 
 
-def prepare_warehouse(connection: duckdb.DuckDBPyConnection) -> None:
+def prepare_warehouse(connection: duckdb.DuckDBPyConnection, profile: Profile = STANDARD) -> None:
     """Make the bookkeeping tables, the delivered tables of every declared source and the views over them.
+
+    People have the columns of the encoding profile that the county takes. Raises PolicyError when the warehouse
+    holds people of another one.
 
     A source that was declared since the last run gets its tables here, and nowhere else.
     """
     connection.execute(_BOOKKEEPING).fetchall()
     for source in declared_sources().values():
-        for part, columns in _stored_columns(source).items():
+        for part, columns in _stored_columns(source, profile).items():
             _create_empty(connection, f"{source.name}_{part}", columns, replace=False)
+        _keep_to_profile(connection, source, profile)
     parts = "\nunion all by name\n".join(
         f"select '{name}' as source, * from {name}_encounter" for name in declared_sources()
     )
@@ -125,7 +130,7 @@ def load_candidate(
     expected_key_check = settings.key_check or _key_check_in_use(connection)
     # Committed before the rows come: DuckDB 2.0 loses sight of rows that are inserted, in one transaction, into a
     # table that an empty `create table as` of the same transaction made, once they fill a row group.
-    for part, columns in _stored_columns(source).items():
+    for part, columns in _stored_columns(source, settings.profile).items():
         _create_empty(connection, f"candidate_{source.name}_{part}", columns, replace=True)
     for table in ("delivery", "quarantined_row"):
         connection.execute(
@@ -134,7 +139,11 @@ def load_candidate(
     connection.execute("begin").fetchall()
     try:
         for month in track(months, f"{source.label}: reading deliveries"):
-            delivery = check_delivery(landing / source.name / month, expected_key_check=expected_key_check)
+            delivery = check_delivery(
+                landing / source.name / month,
+                expected_key_check=expected_key_check,
+                expected_profile=settings.profile.name,
+            )
             _check_belongs(delivery, settings)
             expected_key_check = delivery.manifest.key_check
             _write_candidate(connection, source, delivery)
@@ -225,12 +234,27 @@ def _check_nothing_was_lost(connection: duckdb.DuckDBPyConnection, source: Sourc
         )
 
 
-def _stored_columns(source: Source) -> dict[str, dict[str, PolarsType]]:
+def _stored_columns(source: Source, profile: Profile) -> dict[str, dict[str, PolarsType]]:
     bookkeeping = {"month": pl.String(), "row_number": pl.Int32()}
     return {
-        "people": {**stored_people_columns(), **bookkeeping},
+        "people": {**stored_people_columns(profile), **bookkeeping},
         "encounter": {**delivered_encounter_columns(source), **bookkeeping},
     }
+
+
+def _keep_to_profile(connection: duckdb.DuckDBPyConnection, source: Source, profile: Profile) -> None:
+    """Records of two profiles never meet, so a warehouse keeps to the one it began with."""
+    people = f"{source.name}_people"
+    held = recorded_profile(connection, people)
+    if held is profile:
+        return
+    if connection.execute(f"select count(*) from {people}").fetchall()[0][0]:
+        raise PolicyError(
+            f"The warehouse holds people of {source.name} under the encoding profile {held.name}, but county.toml "
+            f"takes {profile.name}, and the two never meet: set [encoding] profile back, or begin a new workspace "
+            "and have every agency encode again."
+        )
+    _create_empty(connection, people, _stored_columns(source, profile)["people"], replace=True)
 
 
 def _create_empty(
@@ -270,7 +294,7 @@ def _write_candidate(connection: duckdb.DuckDBPyConnection, source: Source, deli
             row_number="row_number",
             rules="broken_rules",
         )
-        stored_rows = stored_people(good_rows) if part == "people" else good_rows
+        stored_rows = stored_people(good_rows, delivery.profile) if part == "people" else good_rows
         _insert(connection, f"candidate_{source.name}_{part}", stored_rows)
         _insert(connection, f"candidate_{source.name}_quarantined_row", quarantined_rows)
         accepted[part] = good_rows.height

@@ -77,10 +77,10 @@ def _released(workspace: Workspace) -> str:
 
 def _months_to_ingest(workspace: Workspace) -> dict[str, str]:
     """Run tags that select the landed months, from the first pending one to the last landed one."""
-    workspace.settings()
+    profile = workspace.settings().profile
     sources = list(declared_sources().values())
     with workspace.connect() as connection:
-        prepare_warehouse(connection)
+        prepare_warehouse(connection, profile)
         pending = {
             month for source in sources for month in pending_months(connection, workspace.landing, source)
         }

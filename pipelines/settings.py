@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from linkage.encoding.profiles import PROFILES, STANDARD, Profile
 from linkage.errors import PolicyError, UsageError
 from linkage.source import declared_sources
 from pipelines.cohorts import CohortDefinition, parse_cohorts
@@ -92,11 +93,13 @@ class ReviewPolicy:
 
 @dataclass(frozen=True, kw_only=True)
 class CountySettings:
-    """One validated county file, with the SHA-256 of its bytes."""
+    """One validated county file, with the SHA-256 of its bytes. `profile` is the encoding profile of every
+    delivery that the county takes."""
 
     name: str
     time_zone: str
     key_check: str | None
+    profile: Profile
     code_lists: Mapping[str, str]
     agreements: Mapping[str, Agreement]
     linkage: LinkagePolicy
@@ -154,6 +157,7 @@ def load_settings(path: Path) -> CountySettings:
         name=reader.text(county, "name", "[county]"),
         time_zone=reader.text(county, "time_zone", "[county]"),
         key_check=key_check,
+        profile=_read_profile(reader, top.get("encoding", {})),
         code_lists={
             key: reader.text(top["code_lists"], key, "[code_lists]") for key in top.get("code_lists", {})
         },
@@ -166,7 +170,16 @@ def load_settings(path: Path) -> CountySettings:
     )
 
 
-_TOP_SECTIONS = {"county", "code_lists", "agreements", "linkage", "release", "review", "cohorts"}
+_TOP_SECTIONS = {
+    "county",
+    "encoding",
+    "code_lists",
+    "agreements",
+    "linkage",
+    "release",
+    "review",
+    "cohorts",
+}
 
 
 @dataclass(frozen=True)
@@ -216,6 +229,12 @@ class _SectionReader:
         if not isinstance(value, bool):
             raise UsageError(f"{self.path}, {where} {key}: expected true or false.")
         return value
+
+
+def _read_profile(reader: _SectionReader, table: Any) -> Profile:
+    keys = reader.section(table, "[encoding]", required=set(), optional={"profile"})
+    name = reader.choice({"profile": STANDARD.name} | keys, "profile", "[encoding]", tuple(PROFILES))
+    return PROFILES[name]
 
 
 def _read_agreements(reader: _SectionReader, declared: Any) -> dict[str, Agreement]:

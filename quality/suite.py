@@ -11,12 +11,13 @@ Nothing here touches a table or imports Great Expectations; `quality.run` does.
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
 from typing import Any, Literal, get_args
 
+from linkage.encoding.profiles import PROFILES, STANDARD
 from linkage.errors import UsageError
 from linkage.source import Source, declared_sources
 
@@ -27,7 +28,7 @@ _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _FIRST_PAGE = "index"
 _HEAD_KEYS = {"name", "title", "says", "relation", "stage", "owner", "expectation"}
 _ADDITION_KEYS = {"adds_to", "applies_to", "owner", "expectation"}
-_EXPECTATION_KEYS = {"id", "expect", "says", "because", "severity", "owner", "for_each"}
+_EXPECTATION_KEYS = {"id", "expect", "says", "because", "severity", "owner", "for_each", "profile"}
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,7 @@ class Expectation:
     """One thing that must hold, why, and who answers for it.
 
     `severity` stop means that nothing is released while it does not hold; warn, that a steward should look.
+    `profile` is the encoding profile whose columns it names, None where every profile has them.
     `parameters` are the keys of its `REQUIREMENTS` entry.
     """
 
@@ -92,6 +94,7 @@ class Expectation:
     because: str
     severity: Severity
     owner: str
+    profile: str | None = None
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -113,6 +116,11 @@ class Suite:
     source: str | None
     expectations: tuple[Expectation, ...]
 
+    def under(self, profile: str) -> "Suite":
+        """The suite with the expectations that can be asked of the columns of an encoding profile."""
+        asked = tuple(each for each in self.expectations if each.profile in (None, profile))
+        return replace(self, expectations=asked)
+
 
 @cache
 def load_suites() -> tuple[Suite, ...]:
@@ -124,11 +132,18 @@ def load_suites() -> tuple[Suite, ...]:
 
 
 def select_suites(
-    *, stage: Stage, source: str | None = None, relation: str | None = None
+    *,
+    stage: Stage,
+    source: str | None = None,
+    relation: str | None = None,
+    profile: str | None = STANDARD.name,
 ) -> tuple[Suite, ...]:
-    """The shipped suites of one stage; of one source, or of one relation, where that is given."""
+    """The shipped suites of one stage; of one source, or of one relation, where that is given.
+
+    They have the expectations of one encoding profile, or of all where `profile` is None.
+    """
     return tuple(
-        suite
+        suite if profile is None else suite.under(profile)
         for suite in load_suites()
         if suite.stage == stage and source in (None, suite.source) and relation in (None, suite.relation)
     )
@@ -259,6 +274,8 @@ class _SuiteFile:
             raise UsageError(
                 f"{self.name}, {where}, severity: expected one of {', '.join(get_args(Severity))}."
             )
+        if declared.get("profile") not in (None, *PROFILES):
+            raise UsageError(f"{self.name}, {where}, profile: expected one of {', '.join(PROFILES)}.")
         mostly = declared.get("mostly", 1.0)
         if not isinstance(mostly, float) or not 0.0 < mostly <= 1.0:
             raise UsageError(f"{self.name}, {where}, mostly: expected a share above 0.0, at most 1.0.")
@@ -283,6 +300,7 @@ class _SuiteFile:
             because=because,
             severity=declared["severity"],
             owner=owner,
+            profile=declared.get("profile"),
         )
 
     def _check_keys(

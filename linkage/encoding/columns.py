@@ -12,7 +12,6 @@ from linkage.source import FLAGS, ColumnType, Source
 
 CONTRACT_VERSION = 1
 ENCODING_VERSION = 1
-ENCODING_PROFILE = "standard"
 
 PolarsType = DataType | DataTypeClass
 
@@ -101,7 +100,8 @@ DELIVERED_PEOPLE_COLUMNS: dict[str, PolarsType] = {
     "name_placeholder": pl.Boolean,
     "ssn_quality": pl.String,
 }
-"""Columns of people.parquet and their types, in order."""
+"""Columns of people.parquet under the profile `standard` and their types, in order. Profiles are declared in
+`linkage.encoding.profiles`."""
 
 _TYPE_OF: dict[ColumnType, PolarsType] = {
     "code": pl.String,

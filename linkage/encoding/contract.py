@@ -6,7 +6,7 @@ rows break none, so delivered = accepted + quarantined. An agency runs both befo
 both at its door.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import file_digest
@@ -17,18 +17,13 @@ import polars as pl
 from linkage.encoding import clear_identity
 from linkage.encoding.columns import (
     CONTRACT_VERSION,
-    DELIVERED_PEOPLE_COLUMNS,
-    ENCODING_PROFILE,
     ENCODING_VERSION,
     ENCOUNTERS_FILE,
-    FILTER_COLUMNS,
     MANIFEST_FILE,
     PEOPLE_FILE,
     RACES_AND_ETHNICITIES,
     SEXES,
     SSN_QUALITIES,
-    TOKEN_COLUMNS,
-    TOKEN_LIST_COLUMNS,
     PolarsType,
     birth_years_shown,
     delivered_encounter_columns,
@@ -36,6 +31,7 @@ from linkage.encoding.columns import (
 from linkage.encoding.filters import FILTER_BYTES
 from linkage.encoding.manifest import Manifest, read_manifest
 from linkage.encoding.months import is_month, month_window
+from linkage.encoding.profiles import HIGH, PROFILES, STANDARD, Profile
 from linkage.errors import DeliveryRefusedError
 from linkage.source import Source, declared_sources
 
@@ -54,6 +50,11 @@ class Delivery:
         return self.manifest.month
 
     @property
+    def profile(self) -> Profile:
+        """The encoding profile, which says what columns people.parquet has."""
+        return PROFILES[str(self.manifest.encoding["profile"])]
+
+    @property
     def content_sha256(self) -> str:
         """Hash of the manifest without its time of making: equal content, equal hash."""
         return self.manifest.content_sha256
@@ -69,10 +70,13 @@ class Delivery:
         return self.folder / ENCOUNTERS_FILE
 
 
-def check_delivery(folder: Path, *, expected_key_check: str | None = None) -> Delivery:
+def check_delivery(
+    folder: Path, *, expected_key_check: str | None = None, expected_profile: str | None = None
+) -> Delivery:
     """The delivery in `folder` (`<landing>/<source>/<month>`), if it keeps the contract.
 
-    `expected_key_check` is the key check value of the project's other deliveries. Raises
+    `expected_key_check` is the key check value of the project's other deliveries and `expected_profile` the
+    name of the one profile that the project takes (without it, any). Raises
     DeliveryRefusedError, one sentence without any value of a record, for the first thing found wrong.
     """
     manifest = _checked_manifest(folder)
@@ -83,10 +87,17 @@ def check_delivery(folder: Path, *, expected_key_check: str | None = None) -> De
             "encoded with another key and would link to nobody; have the agency compare its key's "
             "fingerprint with the custodian and encode again."
         )
+    profile = PROFILES[str(manifest.encoding["profile"])]
+    if expected_profile not in (None, profile.name):
+        raise DeliveryRefusedError(
+            f"{folder / MANIFEST_FILE}: the delivery was encoded with the profile {profile.name}, but the county "
+            f"takes {expected_profile}, and records of two profiles never meet; have the agency encode again with "
+            f"--profile {expected_profile}."
+        )
     _check_files(folder)
-    _check_table(folder / PEOPLE_FILE, DELIVERED_PEOPLE_COLUMNS, manifest)
+    _check_table(folder / PEOPLE_FILE, profile.people_columns, manifest)
     _check_table(folder / ENCOUNTERS_FILE, delivered_encounter_columns(source), manifest)
-    _check_people_values(folder / PEOPLE_FILE, manifest)
+    _check_people_values(folder / PEOPLE_FILE, manifest, profile)
     _check_encounter_values(folder / ENCOUNTERS_FILE, source)
     return Delivery(folder=folder, source=source, manifest=manifest)
 
@@ -110,9 +121,9 @@ def _checked_manifest(folder: Path) -> Manifest:
             f"{path} is of another contract version than {CONTRACT_VERSION}; use the encoder of the "
             "project's release."
         )
-    if manifest.encoding != {"version": ENCODING_VERSION, "profile": ENCODING_PROFILE}:
+    if manifest.encoding["version"] != ENCODING_VERSION or manifest.encoding["profile"] not in PROFILES:
         raise DeliveryRefusedError(
-            f"{path} is of another encoding than version {ENCODING_VERSION}, profile {ENCODING_PROFILE}; "
+            f"{path} is of another encoding than version {ENCODING_VERSION}, profile {' or '.join(PROFILES)}; "
             "tokens of different encodings never meet, so encode again with the project's."
         )
     if manifest.source not in declared_sources():
@@ -157,7 +168,7 @@ def _whole(path: Path) -> Iterator[None]:
         raise DeliveryRefusedError(f"{path} is not a whole Parquet file; send the delivery again.") from None
 
 
-def _check_table(path: Path, expected: dict[str, PolarsType], manifest: Manifest) -> None:
+def _check_table(path: Path, expected: Mapping[str, PolarsType], manifest: Manifest) -> None:
     """Checksum, schema and row count of one file."""
     with _whole(path):
         with path.open("rb") as file:
@@ -228,17 +239,19 @@ def _token_findings(column: str) -> list[_Finding]:
     ]
 
 
-def _check_people_values(path: Path, manifest: Manifest) -> None:
+def _check_people_values(path: Path, manifest: Manifest, profile: Profile) -> None:
     earliest, latest = birth_years_shown(manifest.covers_to)
     race = "|".join(RACES_AND_ETHNICITIES)
-    findings = [finding for column in ("client_id", *TOKEN_COLUMNS) for finding in _token_findings(column)]
+    findings = [
+        finding for column in ("client_id", *profile.token_columns) for finding in _token_findings(column)
+    ]
     findings += [
         _Finding(
             column=column,
             breaks=pl.col(column).bin.size() != FILTER_BYTES,
             says=f"a filter has {FILTER_BYTES} bytes, here is something else. {_IN_THE_CLEAR}",
         )
-        for column in FILTER_COLUMNS
+        for column in profile.filter_columns
     ]
     findings += [
         _Finding(column=column, breaks=~pl.col(column).str.contains(pattern), says=f"{says} {_IN_THE_CLEAR}")
@@ -251,6 +264,10 @@ def _check_people_values(path: Path, manifest: Manifest) -> None:
                 "the codes are full, last4, invalid and none.",
             ),
             ("race_ethnicity", f"^(?:{race})(?:;(?:{race}))*$", "it is a list of OMB categories."),
+            *(
+                (column, f"^(?:{'|'.join(codes)})$", f"the codes are {', '.join(codes)}.")
+                for column, codes in profile.codes.items()
+            ),
         )
     ]
     findings.append(
@@ -268,9 +285,10 @@ def _check_people_values(path: Path, manifest: Manifest) -> None:
             "nothing was loaded; take the file away and encode again with the project key.",
         )
         for column in ("first_name_token", "last_name_token")
+        if column in profile.people_columns
     ]
     _refuse_on(path, findings)
-    for column in TOKEN_LIST_COLUMNS:
+    for column in profile.token_list_columns:
         _refuse_on(path, _token_findings(column), explode=column)
 
 
@@ -329,8 +347,8 @@ class RowRule:
     breaks: pl.Expr
 
 
-def row_rules(source: Source) -> dict[str, dict[str, RowRule]]:
-    """The row rules of one source, by file stem (`people`, `encounters`) and rule id, in order.
+def row_rules(source: Source, profile: Profile = STANDARD) -> dict[str, dict[str, RowRule]]:
+    """The row rules of one source and profile, by file stem (`people`, `encounters`) and rule id, in order.
 
     A row without any usable identity (a Doe) breaks no rule: it is a true record that cannot be linked.
     """
@@ -339,42 +357,6 @@ def row_rules(source: Source) -> dict[str, dict[str, RowRule]]:
         for column in source.delivered_columns
         if column.type == "code"
     ]
-    people = {
-        "PE01": RowRule(says="client_id is missing", breaks=pl.col("client_id").is_null()),
-        "PE02": RowRule(
-            says="a list of tokens is empty, where a missing value must be null",
-            breaks=pl.any_horizontal(pl.col(column).list.len() == 0 for column in TOKEN_LIST_COLUMNS),
-        ),
-        "PE03": RowRule(
-            says="a name has a token without a filter or a filter without a token",
-            breaks=pl.any_horizontal(
-                pl.col(f"{name}_token").is_null() != pl.col(f"{name}_bits").is_null()
-                for name in ("first_name", "last_name")
-            ),
-        ),
-        "PE04": RowRule(
-            says="ssn_quality does not fit the SSN tokens",
-            breaks=pl.col("ssn_quality").is_null()
-            | (pl.col("ssn_token").is_not_null() != (pl.col("ssn_quality") == "full"))
-            | (pl.col("ssn_token").is_null() != pl.col("ssn5_token").is_null())
-            | (pl.col("ssn4_token").is_not_null() != pl.col("ssn_quality").is_in(["full", "last4"])),
-        ),
-        "PE05": RowRule(
-            says="birth date tokens do not fit one another or the birth year",
-            breaks=(
-                pl.col("birth_date_token").is_not_null()
-                & pl.any_horizontal(
-                    pl.col(column).is_null()
-                    for column in ("birth_year_month_token", "birth_month_day_token", "birth_year_day_token")
-                )
-            )
-            | (pl.col("birth_year_month_token").is_not_null() & pl.col("birth_year").is_null()),
-        ),
-        "PE06": RowRule(
-            says="a flag that must be true or false is missing",
-            breaks=pl.col("birth_date_suspect").is_null() | pl.col("name_placeholder").is_null(),
-        ),
-    }
     encounters = {
         "EN01": RowRule(says="encounter_id is missing", breaks=pl.col("encounter_id").is_null()),
         "EN02": RowRule(says="client_id is missing", breaks=pl.col("client_id").is_null()),
@@ -406,7 +388,85 @@ def row_rules(source: Source) -> dict[str, dict[str, RowRule]]:
             breaks=pl.col("started_at").dt.year() < 1950,
         ),
     }
-    return {"people": people, "encounters": encounters}
+    return {"people": _people_rules(profile), "encounters": encounters}
+
+
+def _people_rules(profile: Profile) -> dict[str, RowRule]:
+    of_profile = _HIGH_PEOPLE_RULES if profile is HIGH else _STANDARD_PEOPLE_RULES
+    return {
+        "PE01": RowRule(says="client_id is missing", breaks=pl.col("client_id").is_null()),
+        "PE02": RowRule(
+            says="a list of tokens is empty, where a missing value must be null",
+            breaks=pl.any_horizontal(pl.col(column).list.len() == 0 for column in profile.token_list_columns),
+        ),
+        **of_profile,
+        "PE06": RowRule(
+            says="a flag that must be true or false is missing",
+            breaks=pl.col("birth_date_suspect").is_null() | pl.col("name_placeholder").is_null(),
+        ),
+    }
+
+
+_STANDARD_PEOPLE_RULES = {
+    "PE03": RowRule(
+        says="a name has a token without a filter or a filter without a token",
+        breaks=pl.any_horizontal(
+            pl.col(f"{name}_token").is_null() != pl.col(f"{name}_bits").is_null()
+            for name in ("first_name", "last_name")
+        ),
+    ),
+    "PE04": RowRule(
+        says="ssn_quality does not fit the SSN tokens",
+        breaks=pl.col("ssn_quality").is_null()
+        | (pl.col("ssn_token").is_not_null() != (pl.col("ssn_quality") == "full"))
+        | (pl.col("ssn_token").is_null() != pl.col("ssn5_token").is_null())
+        | (pl.col("ssn4_token").is_not_null() != pl.col("ssn_quality").is_in(["full", "last4"])),
+    ),
+    "PE05": RowRule(
+        says="birth date tokens do not fit one another or the birth year",
+        breaks=(
+            pl.col("birth_date_token").is_not_null()
+            & pl.any_horizontal(
+                pl.col(column).is_null()
+                for column in ("birth_year_month_token", "birth_month_day_token", "birth_year_day_token")
+            )
+        )
+        | (pl.col("birth_year_month_token").is_not_null() & pl.col("birth_year").is_null()),
+    ),
+}
+
+_HIGH_PEOPLE_RULES = {
+    "PE03": RowRule(
+        says="a name has a filter without a step or a step without a filter",
+        breaks=pl.any_horizontal(
+            pl.col(f"{name}_rarity").is_null() != pl.col(f"{name}_bits").is_null()
+            for name in ("first_name", "last_name")
+        ),
+    ),
+    "PE04": RowRule(
+        says="ssn_quality does not fit the SSN tokens",
+        breaks=pl.col("ssn_quality").is_null()
+        | (pl.col("ssn_token").is_not_null() != (pl.col("ssn_quality") == "full"))
+        | (pl.col("ssn5_birth_date_token").is_not_null() & pl.col("ssn_token").is_null())
+        | (
+            pl.any_horizontal(
+                pl.col(column).is_not_null() for column in HIGH.people_columns if column.startswith("ssn4_")
+            )
+            & ~pl.col("ssn_quality").is_in(["full", "last4"])
+        ),
+    ),
+    "PE05": RowRule(
+        says="a token is made of a name or a birth date that the row does not have",
+        breaks=(pl.col("first_name_birth_date_token").is_not_null() & pl.col("first_name_bits").is_null())
+        | (pl.col("last_name_birth_date_tokens").is_not_null() & pl.col("last_name_bits").is_null())
+        | (
+            pl.any_horizontal(
+                pl.col(column).is_not_null() for column in HIGH.people_columns if "_birth_date_" in column
+            )
+            & pl.col("birth_year").is_null()
+        ),
+    ),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -446,7 +506,7 @@ def judge(delivery: Delivery) -> JudgedDelivery:
 
     Raises DeliveryRefusedError when a part that the check had no need to look at cannot be read.
     """
-    rules = row_rules(delivery.source)
+    rules = row_rules(delivery.source, delivery.profile)
     with _whole(delivery.people_file):
         people = pl.read_parquet(delivery.people_file)
     with _whole(delivery.encounters_file):
@@ -458,7 +518,7 @@ def judge(delivery: Delivery) -> JudgedDelivery:
     )
     return JudgedDelivery(
         delivery=delivery,
-        people=_judged(people, rules["people"], list(DELIVERED_PEOPLE_COLUMNS)),
+        people=_judged(people, rules["people"], list(delivery.profile.people_columns)),
         encounters=_judged(
             encounters, rules["encounters"], list(delivered_encounter_columns(delivery.source))
         ),

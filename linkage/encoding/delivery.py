@@ -8,7 +8,7 @@ place and renamed into it when it is whole; the folder is its owner's alone.
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -23,8 +23,6 @@ from polars.io.plugins import register_io_source
 from linkage.encoding.code_lists import CodeLists, load_code_lists
 from linkage.encoding.columns import (
     CONTRACT_VERSION,
-    DELIVERED_PEOPLE_COLUMNS,
-    ENCODING_PROFILE,
     ENCODING_VERSION,
     ENCOUNTERS_FILE,
     MANIFEST_FILE,
@@ -42,20 +40,19 @@ from linkage.encoding.formats import (
     native_format,
     refuse_mapping_of_template,
 )
+from linkage.encoding.high_profile import HighProfileEncoder
 from linkage.encoding.keys import Key
 from linkage.encoding.manifest import Manifest
 from linkage.encoding.months import is_month, month_window
 from linkage.encoding.normalise import PeopleNormaliser
 from linkage.encoding.people import NameEncoder, encode_people
+from linkage.encoding.profiles import HIGH, STANDARD, Profile
 from linkage.encoding.receipt import LEFT_EMPTY, LEFT_OUT, EncodingReceipt, RowProblems
 from linkage.encoding.tokens import token_series
 from linkage.errors import UsageError
 from linkage.progress import track
 from linkage.source import Source
 
-__all__ = ["DELIVERED_PEOPLE_COLUMNS", "delivered_encounter_columns", "encode_extract"]
-
-_PEOPLE_ORDER = ("client_id", "first_name_token", "last_name_token", "birth_date_token", "ssn_token", "zip3")
 _ENCOUNTERS_ORDER = ("encounter_id", "client_id", "kind", "started_at", "ended_at")
 
 
@@ -82,6 +79,7 @@ def encode_extract(
     agency_key: Key,
     landing: Path,
     *,
+    profile: Profile = STANDARD,
     extract_format: str = "template",
     mapping: Path | None = None,
     code_lists: CodeLists | None = None,
@@ -94,9 +92,10 @@ def encode_extract(
     """Encode the raw extract in `raw_folder` and put it at `landing/<source>/<month>/`, replacing what was
     there.
 
-    `extract_format` is `template` or the name of a native format, and `mapping` that format's mapping file,
-    if it has one. The extract covers `covers_from` to `covers_to` (half open), without them the month. `part2_program`
-    says that the agency is a program under 42 CFR Part 2. Raises UsageError when the month, the keys, a
+    `profile` says which people columns leave. `extract_format` is `template` or the name of a native
+    format, and `mapping` that format's mapping file, if it has one. The extract covers `covers_from` to
+    `covers_to` (half open), without them the month. `part2_program` says that the agency is a program under
+    42 CFR Part 2. Raises UsageError when the month, the keys, a
     file or a column is not as documented, or the landing zone cannot be written; then nothing has changed.
     """
     if not is_month(month):
@@ -115,7 +114,8 @@ def encode_extract(
     extract = _open_extract(source, raw_folder, extract_format, mapping, covers_from, covers_to)
     lists = code_lists or load_code_lists()
     tally = _Tally(problems=extract.problems)
-    encoded_people = _people_batches(extract.people, tally, project_key, agency_key, covers_to, batch_rows)
+    encode = _people_encoder(profile, project_key, agency_key)
+    encoded_people = _people_batches(extract.people, tally, encode, covers_to, batch_rows)
     encoded_encounters = _encounter_batches(
         extract.encounters, tally, source, lists, agency_key, part2_program, batch_rows
     )
@@ -124,7 +124,7 @@ def encode_extract(
     try:
         rows = {
             "people": _write_sorted(
-                encoded_people, DELIVERED_PEOPLE_COLUMNS, _PEOPLE_ORDER, draft / PEOPLE_FILE
+                encoded_people, profile.people_columns, profile.people_order, draft / PEOPLE_FILE
             ),
             "encounters": _write_sorted(
                 encoded_encounters,
@@ -135,7 +135,7 @@ def encode_extract(
         }
         manifest = Manifest(
             contract_version=CONTRACT_VERSION,
-            encoding={"version": ENCODING_VERSION, "profile": ENCODING_PROFILE},
+            encoding={"version": ENCODING_VERSION, "profile": profile.name},
             source=source.name,
             month=month,
             covers_from=covers_from,
@@ -204,15 +204,25 @@ def _batches(tables: tuple[RawTable, ...], batch_rows: int) -> Iterator[tuple[Ra
             yield table, batch
 
 
+def _people_encoder(
+    profile: Profile, project_key: Key, agency_key: Key
+) -> Callable[[pl.DataFrame], pl.DataFrame]:
+    """What makes the profile's people columns of rows in normal form, row for row."""
+    if profile is HIGH:
+        return HighProfileEncoder(project_key=project_key, agency_key=agency_key).encode
+    return partial(
+        encode_people, names=NameEncoder(project_key), project_key=project_key, agency_key=agency_key
+    )
+
+
 def _people_batches(
     people: tuple[RawTable, ...],
     tally: _Tally,
-    project_key: Key,
-    agency_key: Key,
+    encode: Callable[[pl.DataFrame], pl.DataFrame],
     covers_to: date,
     batch_rows: int,
 ) -> Iterator[pl.DataFrame]:
-    normaliser, names = PeopleNormaliser(covers_to), NameEncoder(project_key)
+    normaliser = PeopleNormaliser(covers_to)
     for table, raw in track(_batches(people, batch_rows), "encoding people, batches"):
         tally.read["people"] += raw.height
         stripped = raw.with_columns(pl.col(RAW_PEOPLE_COLUMNS).str.strip_chars().replace("", None))
@@ -226,7 +236,7 @@ def _people_batches(
         for column, kind, rows in normalised.nulled.iter_rows():
             tally.nulled[column, kind] += rows
         tally.list_problems(table, normalised.problems, LEFT_EMPTY)
-        yield encode_people(normalised.rows, names=names, project_key=project_key, agency_key=agency_key)
+        yield encode(normalised.rows)
 
 
 def _encounter_batches(
@@ -277,7 +287,7 @@ def _writing(place: Path) -> Iterator[None]:
 
 
 def _write_sorted(
-    batches: Iterator[pl.DataFrame], schema: dict[str, PolarsType], order: tuple[str, ...], target: Path
+    batches: Iterator[pl.DataFrame], schema: Mapping[str, PolarsType], order: tuple[str, ...], target: Path
 ) -> int:
     """Write the batches, sorted by `order` (whose first column is pseudonymous ids); return how many rows.
 

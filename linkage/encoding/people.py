@@ -120,7 +120,8 @@ def sounds_of(name: str) -> list[str]:
 def encode_people(
     rows: pl.DataFrame, *, names: NameEncoder, project_key: Key, agency_key: Key
 ) -> pl.DataFrame:
-    """The delivered people columns of rows in normal form (`NormalisedPeople.rows`), row for row."""
+    """The people columns of the profile `standard`, made of rows in normal form (`NormalisedPeople.rows`), row
+    for row."""
     first_names, last_names = names.encode_names(rows.get_column("first_name"), rows.get_column("last_name"))
     middle = rows.get_column("middle_name").str.replace_all(" ", "", literal=True)
     whole_middle = middle.set(middle.str.len_bytes() < 2, None)

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import polars as pl
 
-from linkage.encoding.columns import DELIVERED_PEOPLE_COLUMNS, delivered_encounter_columns
+from linkage.encoding.columns import delivered_encounter_columns
 from linkage.encoding.manifest import Manifest
+from linkage.encoding.profiles import profile_named
 from linkage.source import Source
 
 MOST_PROBLEMS_LISTED = 10_000
@@ -126,7 +127,7 @@ class EncodingReceipt:
                 for name, count in self.other_columns.items()
                 if count
             ),
-            f"Columns that left, people: {', '.join(DELIVERED_PEOPLE_COLUMNS)}",
+            f"Columns that left, people: {', '.join(profile_named(str(manifest.encoding['profile'])).people_columns)}",
             f"Columns that left, encounters: {', '.join(delivered_encounter_columns(self.source))}",
             "Code lists: " + ", ".join(f"{name} {value}" for name, value in manifest.code_lists.items()),
             *(f"SHA-256 of {name}: {checksum}" for name, checksum in manifest.sha256.items()),

@@ -7,7 +7,7 @@ import dagster as dg
 
 from linkage.errors import CheckFailedError
 from linkage.source import Source, declared_sources
-from pipelines.checks import check_results, first_failure, nothing_to_check, specs
+from pipelines.checks import check_results, first_failure, nothing_to_check, of_another_profile, specs
 from pipelines.ingest import landed_months, load_candidate, pending_months, prepare_warehouse, promote
 from pipelines.resources import WAREHOUSE_POOL, CountyWorkspace
 from quality.run import run_suites
@@ -22,7 +22,8 @@ _Events = Iterator[dg.MaterializeResult | dg.AssetCheckResult]  # type: ignore[t
 def delivery_asset(source: Source) -> dg.AssetsDefinition:
     """The asset `<source>_delivery`: accepted and quarantined rows of one source, by month."""
     key = dg.AssetKey(f"{source.name}_delivery")
-    suites = select_suites(stage="delivery", source=source.name)
+    suites = select_suites(stage="delivery", source=source.name, profile=None)
+    asset_of = {suite.name: key for suite in suites}
 
     @dg.asset(
         key=key,
@@ -36,10 +37,11 @@ def delivery_asset(source: Source) -> dg.AssetsDefinition:
     )
     def _delivery(context: dg.AssetExecutionContext, county: CountyWorkspace) -> _Events:
         workspace = county.open()
+        profile = workspace.settings().profile
         asked_for = {partition[:7] for partition in context.partition_keys}
         landed = asked_for & set(landed_months(workspace.landing, source))
         with county.warehouse() as connection:
-            prepare_warehouse(connection)
+            prepare_warehouse(connection, profile)
             pending = [
                 month for month in pending_months(connection, workspace.landing, source) if month in landed
             ]
@@ -53,13 +55,13 @@ def delivery_asset(source: Source) -> dg.AssetsDefinition:
             )
         results = run_suites(
             workspace.warehouse,
-            suites,
+            [suite.under(profile.name) for suite in suites],
             docs=workspace.quality_docs,
             run_label=f"{source.label}, {pending[-1]}",
         )
         failure = first_failure(results)
         if failure is not None:
-            yield from check_results(results, {suite.name: key for suite in suites}, workspace.quality_docs)
+            yield from check_results(results, asset_of, workspace.quality_docs)
             raise CheckFailedError(
                 f"{source.label}, deliveries of {', '.join(pending)}: {failure} "
                 "Nothing of them was accepted; what was accepted before is unchanged."
@@ -76,7 +78,8 @@ def delivery_asset(source: Source) -> dg.AssetsDefinition:
                 "rows_quarantined": counts.quarantined,
             },
         )
-        yield from check_results(results, {suite.name: key for suite in suites}, workspace.quality_docs)
+        yield from check_results(results, asset_of, workspace.quality_docs)
+        yield from of_another_profile(suites, profile.name, asset_of)
 
     return _delivery
 

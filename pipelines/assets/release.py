@@ -7,7 +7,7 @@ import dagster as dg
 
 from pipelines.assets.linkage import linkage_assets
 from pipelines.assets.marts import mart_assets
-from pipelines.checks import check_results, specs
+from pipelines.checks import check_results, of_another_profile, specs
 from pipelines.prepared import write_prepared
 from pipelines.publication import publish_prepared
 from pipelines.resources import WAREHOUSE_POOL, CountyWorkspace
@@ -46,21 +46,28 @@ def _checks(
         asked_for = context.selected_asset_check_keys
         asked_of = {key.asset_key for key in asked_for}
         chosen = [suite for suite in suites if asset_of[suite.name] in asked_of]
-        results = run_suites(workspace.warehouse, chosen, docs=workspace.quality_docs, run_label=run_label)
+        profile = workspace.settings().profile.name
+        asked = [suite.under(profile) for suite in chosen]
+        results = run_suites(workspace.warehouse, asked, docs=workspace.quality_docs, run_label=run_label)
         if len(chosen) == len(suites):
             with county.warehouse() as connection:
                 settings = workspace.settings()
                 state = run_state(workspace, connection, settings)
                 record_checks(connection, state, results)
                 write_prepared(workspace, connection, state, settings)
-        for result in check_results(results, asset_of, workspace.quality_docs):
+        for result in (
+            *check_results(results, asset_of, workspace.quality_docs),
+            *of_another_profile(chosen, profile, asset_of),
+        ):
             if (result.asset_key, result.check_name) in asked_for:
                 yield result
 
     return _run_checks
 
 
-CHECKED_SUITES = (*select_suites(stage="linkage"), *select_suites(stage="published"))
+CHECKED_SUITES = tuple(
+    suite for stage in ("linkage", "published") for suite in select_suites(stage=stage, profile=None)
+)
 """Suites that must have been run on exactly the state that is released."""
 
 release_checks = _checks(
