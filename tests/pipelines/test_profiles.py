@@ -81,7 +81,9 @@ def test_a_warehouse_with_people_of_one_profile_takes_no_other(county):
     county.deliver(*DELIVERY)
     ingest(county)
     take(county, "high")
-    with pytest.raises(PolicyError, match=r"under the encoding profile standard, but county\.toml takes high"):
+    with pytest.raises(
+        PolicyError, match=r"under the encoding profile standard, but county\.toml takes high"
+    ):
         ingest(county)
     with county.workspace.connect() as connection:
         assert connection.execute("select count(*) from jail_people").fetchall() == [(1,)]
