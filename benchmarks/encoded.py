@@ -32,8 +32,8 @@ def write_county_file(workspace: Workspace, *, profile: str = "standard") -> Non
     workspace.prepare()
 
 
-def ingest(workspace: Workspace) -> None:
-    """Load every landed delivery into the warehouse."""
+def ingest(workspace: Workspace, sources: tuple[str, ...] = tuple(declared_sources())) -> None:
+    """Load what has landed of each source into the warehouse."""
     from pipelines.ingest import landed_months, load_candidate, prepare_warehouse, promote
 
     if not workspace.county_file.exists():
@@ -41,7 +41,8 @@ def ingest(workspace: Workspace) -> None:
     watch = Stopwatch()
     with watch.part("ingest"), workspace.connect() as connection:
         prepare_warehouse(connection, workspace.settings().profile)
-        for source in declared_sources().values():
+        for source in map(declared_sources().get, sources):
+            assert source is not None
             months = landed_months(workspace.landing, source)
             if not months:
                 continue

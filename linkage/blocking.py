@@ -62,9 +62,9 @@ def build_compared_record(con: DuckDBPyConnection, warehouse: str, *, only: str 
     """Create `compared_record` in the workbench from `source_record` in the warehouse; returns how many
     records there are in all.
 
-    `only` names a table of source_record_id to which the result is restricted; names are rated among all
-    records all the same. Beside the columns that comparisons and blocking rules of the records' profile name
-    (`LinkageModel.compared_columns`) it has:
+    `only` names a table of source_record_id to which the result is restricted; names then have the shares
+    that the last scoring of all records counted (`keep_name_shares`). Beside the columns that comparisons and
+    blocking rules of the records' profile name (`LinkageModel.compared_columns`) it has:
 
     - record_number INTEGER: 1 to n in the order of source_record_id.
     - client_number INTEGER: the smallest record_number of the record's client.
@@ -77,6 +77,9 @@ def build_compared_record(con: DuckDBPyConnection, warehouse: str, *, only: str 
     - tf_<token>: the token's share among clients. Clients are counted, not records: someone often seen must
       not make a name look common. Where client ids do not last (EMS) distinct identities are counted.
     """
+    records = int(con.execute(f"select count(*) from {warehouse}.source_record").fetchall()[0][0])
+    if records < 2:
+        raise UsageError("Table source_record has fewer than two rows: there is nothing to link.")
     profile = recorded_profile(con, f"{warehouse}.source_record").name
     con.execute(
         f"""
@@ -88,13 +91,10 @@ def build_compared_record(con: DuckDBPyConnection, warehouse: str, *, only: str 
         from (
             select source_record_id, source, client_id,
                 row_number() over (order by source_record_id)::integer as record_number
-            from {warehouse}.source_record
+            from {warehouse}.source_record {f"semi join {only} using (source_record_id)" if only else ""}
         )
         """
     ).fetchall()
-    records = int(con.execute("select count(*) from numbered_record").fetchall()[0][0])
-    if records < 2:
-        raise UsageError("Table source_record has fewer than two rows: there is nothing to link.")
     con.execute(
         f"""
         create or replace table unrated_record as
@@ -106,18 +106,37 @@ def build_compared_record(con: DuckDBPyConnection, warehouse: str, *, only: str 
     ).fetchall()
     con.execute("drop table numbered_record").fetchall()
     for column in rarity_columns(profile):
-        con.execute(_token_share(column)).fetchall()
+        con.execute(_kept_share(column, warehouse) if only else _token_share(column)).fetchall()
     shares = ", ".join(f"{column}_share.tf_{column}" for column in rarity_columns(profile))
     joins = " ".join(f"left join {column}_share using ({column})" for column in rarity_columns(profile))
     con.execute(
         f"""
         create or replace table compared_record as
         select unrated_record.* exclude (source, identity_number), {shares}
-        from unrated_record {joins} {f"semi join {only} using (source_record_id)" if only else ""}
+        from unrated_record {joins}
         """
     ).fetchall()
     con.execute("drop table unrated_record").fetchall()
     return records
+
+
+def count_name_shares(con: DuckDBPyConnection) -> None:
+    """Create or replace `name_share`, where another engine than this one weighed the pairs."""
+    with workbench(con) as warehouse:
+        build_compared_record(con, warehouse)
+        keep_name_shares(con, warehouse)
+
+
+def keep_name_shares(con: DuckDBPyConnection, warehouse: str) -> None:
+    """Create or replace `name_share` in the warehouse: rated_column, token BIGINT and the share of clients
+    that have it, as counted for the workbench's `compared_record`.
+    """
+    profile = recorded_profile(con, f"{warehouse}.source_record").name
+    counted = " union all ".join(
+        f"select '{column}' as rated_column, {column} as token, tf_{column} as share from {column}_share"
+        for column in rarity_columns(profile)
+    )
+    con.execute(f"create or replace table {warehouse}.name_share as {counted}").fetchall()
 
 
 def record_columns_sql(profile: str = "standard") -> str:
@@ -155,16 +174,30 @@ def _token_share(column: str) -> str:
         """
 
 
+def _kept_share(column: str, warehouse: str) -> str:
+    """SQL: the same table from `name_share`; a name that nobody had when shares were counted is the rarest."""
+    return f"""
+        create or replace table {column}_share as
+        select token as {column}, share as tf_{column} from {warehouse}.name_share
+        where rated_column = '{column}'
+        union all
+        select distinct {column}, 0 from unrated_record
+        where {column} is not null
+            and {column} not in (select token from {warehouse}.name_share where rated_column = '{column}')
+        """
+
+
 def find_candidate_pairs(
     con: DuckDBPyConnection, *, largest_block: int = LARGEST_BLOCK, profile: str = "standard"
 ) -> list[RuleCount]:
     """Create `candidate_pair` in the workbench: every pair that a blocking rule brings, once.
 
     Columns: record_number_l < record_number_r, rule UTINYINT (position of the first rule that brought the
-    pair). Records of one client are never paired: that they belong together is certain. Returns one count
-    per rule.
+    pair). Beside it `dropped_block` (rule, block): the blocks that were too large. Records of one client are
+    never paired: that they belong together is certain. Returns one count per rule.
     """
     con.execute("create or replace table brought_pair (pair ubigint, rule utinyint)").fetchall()
+    con.execute("create or replace table dropped_block (rule utinyint, block ubigint)").fetchall()
     found: list[dict[str, float]] = []
     for position, rule in enumerate(track(list(blocking_rules(profile).values()), "blocking")):
         found.append(_bring_pairs(con, position, rule, largest_block))
@@ -192,6 +225,35 @@ def find_candidate_pairs(
     ]
 
 
+def blocked_records_sql(rule: BlockingRule, *, of: str, record: str) -> str:
+    """SQL: the blocks of one rule that each row of `of` is in: block UBIGINT, the columns `record`, and
+    lacking, whether it lacks what one side of a pair must lack."""
+    lists = [column for column in rule.columns if column in TOKEN_LIST_COLUMNS]
+    columns = [f"unnest({column}) as {column}" if column in lists else column for column in rule.columns]
+    complete = " and ".join(f"{column} is not null" for column in rule.columns)
+    lacking = f"{rule.one_lacks} is null" if rule.one_lacks else "true"
+    return f"""
+        select {"distinct" if lists else ""} hash({", ".join(rule.columns)}) as block, {record}, lacking
+        from (select {record}, {lacking} as lacking, {", ".join(columns)} from {of})
+        where {complete}
+        """
+
+
+def blocks_sql(blocked_records: str) -> str:
+    """SQL: block, records and pairs of every block that makes pairs."""
+    return f"""
+        select block, records, lacking * (lacking - 1) // 2 + lacking * (records - lacking) as pairs
+        from (select block, count(*) as records, count(*) filter (lacking) as lacking
+            from {blocked_records} group by block)
+        where records > 1 and lacking > 0
+        """
+
+
+def most_pairs_of(largest_block: int) -> int:
+    """Pairs of the largest block that is compared."""
+    return largest_block * (largest_block - 1) // 2
+
+
 def _bring_pairs(
     con: DuckDBPyConnection, position: int, rule: BlockingRule, largest_block: int
 ) -> dict[str, float]:
@@ -201,30 +263,15 @@ def _bring_pairs(
     Where a rule asks that one side lacks something, those that lack it (few) are joined with all.
     """
     started = time.monotonic()
-    lists = [column for column in rule.columns if column in TOKEN_LIST_COLUMNS]
-    columns = [f"unnest({column}) as {column}" if column in lists else column for column in rule.columns]
-    complete = " and ".join(f"{column} is not null" for column in rule.columns)
-    lacking = f"{rule.one_lacks} is null" if rule.one_lacks else "true"
     con.execute(
-        f"""
-        create or replace table blocked_record as
-        select {"distinct" if lists else ""} hash({", ".join(rule.columns)}) as block,
-            record_number, client_number, lacking
-        from (select record_number, client_number, {lacking} as lacking, {", ".join(columns)}
-            from compared_record)
-        where {complete}
-        """
+        "create or replace table blocked_record as "
+        + blocked_records_sql(rule, of="compared_record", record="record_number, client_number")
     ).fetchall()
+    con.execute(f"create or replace table block as {blocks_sql('blocked_record')}").fetchall()
+    most_pairs = most_pairs_of(largest_block)
     con.execute(
-        """
-        create or replace table block as
-        select block, records, lacking * (lacking - 1) // 2 + lacking * (records - lacking) as pairs
-        from (select block, count(*) as records, count(*) filter (lacking) as lacking
-            from blocked_record group by block)
-        where records > 1 and lacking > 0
-        """
+        f"insert into dropped_block select {position}, block from block where pairs > {most_pairs}"
     ).fetchall()
-    most_pairs = largest_block * (largest_block - 1) // 2
     dropped = con.execute(
         f"""
         select count(*), coalesce(sum(records), 0), coalesce(sum(pairs), 0)

@@ -111,13 +111,13 @@ def cluster(
     with step("finding components"):
         clients = _number_clients(con)
         must_link, cannot_link = _decided_pairs(con, decisions)
-        pairs = _client_pairs(con)
+        pairs = _client_pairs(con, model.parameters)
         component, cut = _components(clients, pairs, must_link, component_at)
     with step("weighing pairs inside components"):
         weighed = _find_unweighed_pairs(con, component, pairs)
         if weighed:
             (weigh or _weigh_in_workbench)(con, model)
-            pairs = _client_pairs(con)
+            pairs = _client_pairs(con, model.parameters)
     with step("uniting clusters"):
         labels = _unite(component, pairs, must_link, cannot_link, list(stops.values()), max_cluster_size)
     rejected = _write(
@@ -178,12 +178,28 @@ def _number_clients(con: DuckDBPyConnection) -> int:
     return int(con.execute("select count(*) from numbered_client").fetchall()[0][0])
 
 
-def _client_pairs(con: DuckDBPyConnection) -> ClientPairs:
-    ssn = comparison("ssn")
+MOST_CONFLICTS_OF_CERTAIN_NUMBERS = 0.02
+"""Two whole Social Security numbers without a part in common forbid a union only where they are as good as
+certain: where the model learned that fewer than one in fifty pairs of records of one person contradict each other so.
+In worse data a conflict is evidence like any other, and already in the match weight."""
+
+
+def _forbidding_conflict(parameters: Parameters) -> str:
+    """SQL: whether a pair's whole Social Security numbers contradict each other and that forbids a union. Profiles
+    that hide too much to tell have no such level."""
+    ssn = comparison("ssn", parameters.profile)
+    conflict = parameters.levels["ssn"].get("conflict")
+    if conflict is None or conflict.m >= MOST_CONFLICTS_OF_CERTAIN_NUMBERS:
+        return "false"
+    return f"max({ssn.column}) = {ssn.number_of('conflict')}"
+
+
+def _client_pairs(con: DuckDBPyConnection, parameters: Parameters) -> ClientPairs:
     found = con.execute(
         f"""
         select least(l.client, r.client) as a, greatest(l.client, r.client) as b,
-            max(match_weight) as weight, max({ssn.column}) = {ssn.number_of("conflict")} as ssn_conflict
+            max(match_weight) as weight,
+            {_forbidding_conflict(parameters)} as ssn_conflict
         from scored_pair
         inner join client_of_record as l on l.source_record_id = source_record_id_l
         inner join client_of_record as r on r.source_record_id = source_record_id_r
@@ -348,11 +364,11 @@ def estimate_links(
     """
     clients = _number_clients(con)
     nobody = np.empty((0, 2), np.int64)
-    pairs = _client_pairs(con)
+    pairs = _client_pairs(con, parameters)
     component, _ = _components(clients, pairs, nobody, min(link_weights) - _COMPONENT_MARGIN)
     if _find_unweighed_pairs(con, component, pairs):
         _weigh(con, "scored_pair", parameters, calibration)
-        pairs = _client_pairs(con)
+        pairs = _client_pairs(con, parameters)
     strictest_first = sorted(link_weights, reverse=True)
     labels = _unite(component, pairs, nobody, nobody, strictest_first, clients)
     weight = pairs.weight.copy()

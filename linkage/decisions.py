@@ -9,7 +9,8 @@ apart from the warehouse, which is rebuilt at will. Nothing in it is identity in
 import hashlib
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,6 +21,10 @@ import polars as pl
 from duckdb import DuckDBPyConnection
 
 from linkage.errors import UsageError
+from linkage.registry import ALTERNATIVES
+
+Client = tuple[str, str]
+"""A source and the client's id in it."""
 
 
 class Judgement(StrEnum):
@@ -37,8 +42,9 @@ class Judgement(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Decision:
-    """One steward's judgement of two clients, at a moment (with time zone), having seen what a model
-    said.
+    """One steward's judgement of two clients, at a moment (with time zone), having seen what a model said.
+
+    `note` is the steward's reason in a few words; it holds nothing of a record.
     """
 
     source_l: str
@@ -49,6 +55,7 @@ class Decision:
     decided_by: str
     decided_at: datetime
     model_version: str
+    note: str = ""
 
     def __post_init__(self) -> None:
         if (self.source_l, self.client_id_l) == (self.source_r, self.client_id_r):
@@ -76,6 +83,7 @@ create table if not exists decision (
     decided_by text not null,
     decided_at text not null,
     model_version text not null,
+    note text not null default '',
     check ((source_l, client_id_l) < (source_r, client_id_r))
 );
 create trigger if not exists decision_is_never_changed before update on decision
@@ -93,7 +101,10 @@ _COLUMNS = (
     "decided_by",
     "decided_at",
     "model_version",
+    "note",
 )
+_SHOWN = ("decision_number", *_COLUMNS)
+_PERSONS = ("person_id", *ALTERNATIVES)
 
 
 def append_decisions(path: Path, decisions: Sequence[Decision]) -> int:
@@ -103,29 +114,49 @@ def append_decisions(path: Path, decisions: Sequence[Decision]) -> int:
     Raises UsageError when decisions contradict each other: two clients that are kept apart cannot be
     linked, be it through others.
     """
-    with _opened(path) as store, store:
-        store.executemany(
-            f"insert into decision ({', '.join(_COLUMNS)}) values (?, ?, ?, ?, ?, ?, ?, ?)",
-            [
-                (*decision.pair[0], *decision.pair[1], decision.decision.value, decision.decided_by,
-                 decision.decided_at.isoformat(), decision.model_version)
-                for decision in decisions
-            ],
-        )  # fmt: skip
-        _refuse_contradictions(_effective(store))
-        return int(store.execute("select count(*) from decision").fetchone()[0])
+    with opened_stewardship(path) as store, store:
+        store.execute("begin immediate")
+        return add_decisions(store, decisions)
+
+
+def add_decisions(store: sqlite3.Connection, decisions: Sequence[Decision]) -> int:
+    """`append_decisions` inside a transaction that the caller began on an opened stewardship file, so that
+    what led to a decision can be recorded together with it.
+    """
+    recorded_before = _count(store)
+    store.executemany(
+        f"insert into decision ({', '.join(_COLUMNS)}) values ({', '.join('?' * len(_COLUMNS))})",
+        [
+            (*decision.pair[0], *decision.pair[1], decision.decision.value, decision.decided_by,
+             decision.decided_at.isoformat(), decision.model_version, decision.note)
+            for decision in decisions
+        ],
+    )  # fmt: skip
+    _refuse_contradictions(_effective(store), recorded_before)
+    return _count(store)
 
 
 def effective_decisions(path: Path) -> pl.DataFrame:
     """The decisions that hold now: for each pair the last one, unless it was withdrawn.
 
-    Columns source_l, client_id_l, source_r, client_id_r (the smaller client first), decision, decided_by,
-    decided_at (ISO 8601), model_version; ordered by pair. Empty when the file does not exist.
+    Columns decision_number (counts what was ever decided), source_l, client_id_l, source_r, client_id_r
+    (the smaller client first), decision, decided_by, decided_at (ISO 8601), model_version, note; ordered by
+    pair. Empty when the file does not exist.
     """
     if not path.exists():
         return _frame([])
-    with _opened(path) as store:
+    with opened_stewardship(path) as store:
         return _frame(_effective(store))
+
+
+def every_decision(path: Path) -> pl.DataFrame:
+    """All that was ever decided or withdrawn, in that order; columns as `effective_decisions`."""
+    if not path.exists():
+        return _frame([])
+    with opened_stewardship(path) as store:
+        return _frame(
+            store.execute(f"select {', '.join(_SHOWN)} from decision order by decision_number").fetchall()
+        )
 
 
 def decisions_fingerprint(path: Path) -> str:
@@ -139,39 +170,72 @@ def decisions_fingerprint(path: Path) -> str:
 
 
 def broken_decisions(con: DuckDBPyConnection, decisions: pl.DataFrame) -> pl.DataFrame:
-    """The decisions that `person_crosswalk` does not honour: pairs kept apart that share a person, and
-    linked pairs that do not although both clients are delivered. Columns as `effective_decisions`. Should
-    always be empty.
+    """The decisions that `person_crosswalk` does not honour, at any of its thresholds: pairs kept apart that
+    share a person, and linked pairs that do not although both clients are delivered. Columns as
+    `effective_decisions`. Should always be empty.
     """
-    con.register("decision_frame", decisions.to_arrow())
-    table = con.execute(
-        """
-        select decision_frame.* from decision_frame
-        inner join person_crosswalk as l on l.source = source_l and l.client_id = client_id_l
-        inner join person_crosswalk as r on r.source = source_r and r.client_id = client_id_r
-        where (decision = 'do_not_link' and l.person_id = r.person_id)
-            or (decision = 'link' and l.person_id <> r.person_id)
-        order by all
-        """
-    ).fetchall()
-    con.unregister("decision_frame")
+    shared = " or ".join(f"l.{column} = r.{column}" for column in _PERSONS)
+    parted = " or ".join(f"l.{column} <> r.{column}" for column in _PERSONS)
+    with _registered(con, decisions) as name:
+        table = con.execute(
+            f"""
+            select {", ".join(f"{name}.{column}" for column in _SHOWN)} from {name}
+            inner join person_crosswalk as l on l.source = source_l and l.client_id = client_id_l
+            inner join person_crosswalk as r on r.source = source_r and r.client_id = client_id_r
+            where (decision = 'do_not_link' and ({shared})) or (decision = 'link' and ({parted}))
+            order by all
+            """
+        ).fetchall()
     return _frame(table)
 
 
+def waiting_decisions(con: DuckDBPyConnection, decisions: pl.DataFrame) -> int:
+    """How many decisions have nothing to say yet, because `person_crosswalk` lacks one of their clients."""
+    with _registered(con, decisions) as name:
+        ((waiting,),) = con.execute(
+            f"""
+            select count(*) from {name}
+            where (source_l, client_id_l) not in (select (source, client_id) from person_crosswalk)
+                or (source_r, client_id_r) not in (select (source, client_id) from person_crosswalk)
+            """
+        ).fetchall()
+    return int(waiting)
+
+
 @contextmanager
-def _opened(path: Path) -> Iterator[sqlite3.Connection]:
-    store = sqlite3.connect(path, timeout=30)
+def opened_stewardship(path: Path) -> Iterator[sqlite3.Connection]:
+    """The stewardship file with its table of decisions, created if need be. Statements are committed one by
+    one unless the caller begins a transaction.
+    """
+    store = sqlite3.connect(path, timeout=30, isolation_level=None)
     try:
+        # So that stewards can decide while a run reads what was decided before.
+        store.execute("pragma journal_mode = wal").fetchall()
         store.executescript(_SCHEMA)
+        if "note" not in {row[1] for row in store.execute("pragma table_info(decision)")}:
+            store.execute("alter table decision add column note text not null default ''")
         yield store
     finally:
         store.close()
 
 
-def _effective(store: sqlite3.Connection) -> list[tuple[str, ...]]:
+@contextmanager
+def _registered(con: DuckDBPyConnection, decisions: pl.DataFrame) -> Iterator[str]:
+    con.register("decision_frame", decisions.to_arrow())
+    try:
+        yield "decision_frame"
+    finally:
+        con.unregister("decision_frame")
+
+
+def _count(store: sqlite3.Connection) -> int:
+    return int(store.execute("select count(*) from decision").fetchone()[0])
+
+
+def _effective(store: sqlite3.Connection) -> list[tuple[str | int, ...]]:
     return store.execute(
         f"""
-        select {", ".join(_COLUMNS)} from decision
+        select {", ".join(_SHOWN)} from decision
         where decision_number in (
             select max(decision_number) from decision group by source_l, client_id_l, source_r, client_id_r
         ) and decision <> 'withdrawn'
@@ -180,26 +244,50 @@ def _effective(store: sqlite3.Connection) -> list[tuple[str, ...]]:
     ).fetchall()
 
 
-def _frame(rows: Sequence[tuple[str, ...]]) -> pl.DataFrame:
-    return pl.DataFrame(list(rows), schema=dict.fromkeys(_COLUMNS, pl.String), orient="row")
+def _frame(rows: Sequence[tuple[str | int, ...]]) -> pl.DataFrame:
+    schema = {column: pl.Int64 if column == "decision_number" else pl.String for column in _SHOWN}
+    return pl.DataFrame(list(rows), schema=schema, orient="row")
 
 
-def _refuse_contradictions(effective: Sequence[tuple[str, ...]]) -> None:
-    """Follow the links; a pair that is kept apart must not be connected by them."""
-    group: dict[tuple[str, str], tuple[str, str]] = {}
+def _refuse_contradictions(effective: Sequence[tuple[str | int, ...]], recorded_before: int) -> None:
+    """Follow the links; a pair that is kept apart must not be connected by them.
 
-    def first_of(client: tuple[str, str]) -> tuple[str, str]:
-        while group.get(client, client) != client:
-            client = group[client]
-        return client
-
-    pairs = [((row[0], row[1]), (row[2], row[3]), row[4]) for row in effective]
-    for left, right, judgement in pairs:
+    Decisions numbered above `recorded_before` are those being recorded now.
+    """
+    linked: dict[Client, list[tuple[Client, int]]] = {}
+    for number, source_l, client_l, source_r, client_r, judgement, *_ in effective:
         if judgement == Judgement.LINK:
-            group[first_of(right)] = first_of(left)
-    for left, right, judgement in pairs:
-        if judgement == Judgement.DO_NOT_LINK and first_of(left) == first_of(right):
+            left, right = (str(source_l), str(client_l)), (str(source_r), str(client_r))
+            linked.setdefault(left, []).append((right, int(number)))
+            linked.setdefault(right, []).append((left, int(number)))
+    for number, source_l, client_l, source_r, client_r, judgement, *_ in effective:
+        if judgement != Judgement.DO_NOT_LINK:
+            continue
+        links = _links_between(linked, (str(source_l), str(client_l)), (str(source_r), str(client_r)))
+        if links:
+            recorded = [each for each in sorted([int(number), *links]) if each <= recorded_before]
+            named = ", ".join(map(str, recorded)) or "none recorded yet"
             raise UsageError(
-                f"The decisions contradict each other: a client of {left[0]} and a client of {right[0]} are kept "
-                "apart, but other decisions link them. Withdraw one of those first. Nothing was recorded."
+                "The decisions contradict each other: two clients are kept apart that links connect, directly or "
+                f"through others (decisions already recorded: {named}). "
+                "Withdraw one of them first; `familiar-faces decide --list` shows them. Nothing was recorded."
             )
+
+
+def _links_between(
+    linked: Mapping[Client, Sequence[tuple[Client, int]]], start: Client, goal: Client
+) -> list[int]:
+    """The numbers of the links on a shortest way from one client to another; empty where there is none."""
+    came_by: dict[Client, tuple[Client, int]] = {}
+    waiting = deque([start])
+    while waiting and goal not in came_by:
+        client = waiting.popleft()
+        for neighbour, number in linked.get(client, ()):
+            if neighbour != start and neighbour not in came_by:
+                came_by[neighbour] = (client, number)
+                waiting.append(neighbour)
+    numbers = []
+    while goal in came_by:
+        goal, number = came_by[goal]
+        numbers.append(number)
+    return numbers

@@ -126,20 +126,35 @@ def evaluate(
     return compare(clients, groups=groups)
 
 
-def client_groups(con: DuckDBPyConnection) -> pl.DataFrame:
-    """Groups by which to evaluate, from `source_record`: source, client_id, sex, missing.
+AGE_BANDS = ((0, "under 18"), (18, "18 to 24"), (25, "25 to 34"), (35, "35 to 44"), (45, "45 to 54"), (55, "55 to 64"),
+             (65, "65 and over"))  # fmt: skip
+"""First age of each band, and its name."""
+
+
+def client_groups(con: DuckDBPyConnection, *, as_of_year: int | None = None) -> pl.DataFrame:
+    """Groups by which to evaluate, from `source_record`: source, client_id, sex, race_ethnicity (a list: a
+    client of several categories is in each), missing and, where `as_of_year` is given, age_band.
 
     `missing` names what none of a client's records has (name, birth date, number: any digits of a Social Security
     number). A client without a whole name and without a number can be linked by nobody; such pairs bound recall.
+    Ages are from the year of birth, so up to a year too high.
     """
     known = linkage_model(recorded_profile(con, "source_record").name).known
     missing = ", ".join(f"if(bool_or({is_known}), null, '{what}')" for what, is_known in known.items())
+    bands = " ".join(
+        f"when {as_of_year} - max(birth_year) >= {least} then '{name}'" for least, name in reversed(AGE_BANDS)
+    )
+    age_band = "" if as_of_year is None else f", case {bands} else 'not known' end as age_band"
     groups: pl.DataFrame = con.sql(
         f"""
-        select source, client_id, max(sex) as sex,
+        select source, client_id, coalesce(max(sex), 'U') as sex,
+            coalesce(
+                list_sort(list_distinct(flatten(list(string_split(race_ethnicity, ';'))
+                    filter (race_ethnicity is not null)))), ['not known']) as race_ethnicity,
             coalesce(nullif(concat_ws(', ',
                 {missing}
             ), ''), 'nothing') as missing
+            {age_band}
         from source_record group by source, client_id order by source, client_id
         """
     ).pl()
@@ -223,8 +238,9 @@ def _by_group(counted: pl.DataFrame, groups: pl.DataFrame) -> dict[tuple[str, st
     joined = counted.join(groups, on=["source", "client_id"], how="left")
     found: dict[tuple[str, str], Agreement] = {}
     for attribute in (column for column in groups.columns if column not in ("source", "client_id")):
+        of_group = joined.explode(attribute) if groups.schema[attribute] == pl.List else joined
         sums = (
-            joined.group_by(pl.col(attribute).cast(pl.String).fill_null("not known").alias("value"))
+            of_group.group_by(pl.col(attribute).cast(pl.String).fill_null("not known").alias("value"))
             .agg(
                 right=(pl.col("both") - 1).sum(),
                 found=(pl.col("in_person") - 1).sum(),

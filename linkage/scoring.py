@@ -16,6 +16,7 @@ from linkage.blocking import (
     RuleCount,
     build_compared_record,
     find_candidate_pairs,
+    keep_name_shares,
     workbench,
 )
 from linkage.calibration import Calibration
@@ -68,10 +69,15 @@ def score(
     unadjusted_match_weight DOUBLE (what the model alone says), adjustment VARCHAR (the rule that changed
     it, null as a rule) and one gamma_<comparison> TINYINT per comparison (the level's number; -1 where it
     tells nothing).
+
+    Beside it what `linkage.changes` needs to score no more than what changed: `scored_record`
+    (source_record_id), `name_share`, `dropped_block`, and last of all `scoring_run` (one row: by which model
+    and settings), without which the others count for nothing.
     """
     model.refuse_half_trained()
     model.refuse_other_profile(recorded_profile(con, "source_record").name)
     with workbench(con) as warehouse:
+        con.execute(f"drop table if exists {warehouse}.scoring_run").fetchall()
         with step("preparing source records"):
             records = build_compared_record(con, warehouse)
         with step("blocking"):
@@ -81,6 +87,21 @@ def score(
                 f"create or replace table {warehouse}.scored_pair as "
                 + scored_pairs_sql(model.parameters, model.calibration, lower_weight=lower_weight)
             ).fetchall()
+        keep_name_shares(con, warehouse)
+        con.execute(
+            f"""
+            create or replace table {warehouse}.scored_record as select source_record_id from compared_record;
+            create or replace table {warehouse}.dropped_block as from dropped_block;
+            """
+        ).fetchall()
+        con.execute(
+            f"""
+            create table {warehouse}.scoring_run as
+            select ?::varchar as model_version, ?::double as lower_weight, ?::bigint as largest_block,
+                ?::bigint as records
+            """,
+            [model.version, lower_weight, largest_block, records],
+        ).fetchall()
         scored = con.execute(f"select count(*) from {warehouse}.scored_pair").fetchall()[0][0]
     return ScoringReport(
         records=records,

@@ -23,7 +23,7 @@ import polars as pl
 import sqlglot
 from sqlglot import exp
 
-from linkage.blocking import LARGEST_BLOCK, counted_once_sql, record_columns_sql
+from linkage.blocking import LARGEST_BLOCK, count_name_shares, counted_once_sql, record_columns_sql
 from linkage.clustering import ClusteringReport, cluster
 from linkage.errors import UsageError
 from linkage.model import TOKEN_LIST_COLUMNS, BlockingRule, blocking_rules, comparisons, rarity_columns
@@ -247,6 +247,9 @@ def score_through_spark(
         con.execute(
             "create or replace table scored_pair as select * from read_parquet(?)", [f"{out}/*.parquet"]
         ).fetchall()
+        # Clustering weighs the pairs that no rule brought here, and scoring changes must not build on these.
+        con.execute("drop table if exists scoring_run").fetchall()
+        count_name_shares(con)
     return scoring
 
 

@@ -45,8 +45,9 @@ from linkage.model import (
 )
 from linkage.model.parts import columns_named
 from linkage.progress import say, step
+from linkage.quality import count_levels, drifting_pairs_sql
 from linkage.records import recorded_profile
-from linkage.scoring import labelled_pairs_sql, levels_sql, scored_pairs_sql
+from linkage.scoring import LEAST_WEIGHT_KEPT, labelled_pairs_sql, levels_sql, scored_pairs_sql
 
 MODEL_FILE_VERSION = 1
 
@@ -208,6 +209,7 @@ def train(
             rules = find_candidate_pairs(con, largest_block=largest_block, profile=profile)
         with step("calibrating"):
             parameters, calibration = _calibrated(con, parameters, seed=seed, max_pairs=max_pairs)
+            level_counts = _level_counts(con, parameters, calibration, seed=seed, max_pairs=max_pairs)
         with step("choosing the link threshold"):
             estimates = _estimated_links(con, warehouse, parameters, calibration)
             calibration = with_link_threshold(calibration, estimates, target_precision=target_precision)
@@ -220,6 +222,7 @@ def train(
         "left_out": left_out,
         "unobserved_levels": unobserved,
         "blocking": [asdict(rule) for rule in rules],
+        "level_counts": level_counts,
         "link_estimates": [asdict(estimate) for estimate in estimates],
         "complete": not unlearned,
         "incomplete_because": "" if not unlearned else f"nothing was learned of {', '.join(unlearned)}.",
@@ -577,6 +580,18 @@ def _calibrated(
         supposed_adjustments=learnable,
     )
     return replace(parameters, adjustments={**parameters.adjustments, **learned}), calibration
+
+
+def _level_counts(
+    con: DuckDBPyConnection, parameters: Parameters, calibration: Calibration, *, seed: int, max_pairs: int
+) -> dict[str, dict[str, int]]:
+    """Candidate pairs by level of each comparison, of at most about `max_pairs`: what later runs are held against."""
+    candidates = con.execute("select count(*) from candidate_pair").fetchall()[0][0]
+    sampled = f"""
+        (from ({scored_pairs_sql(parameters, calibration, lower_weight=LEAST_WEIGHT_KEPT)})
+        where hash(source_record_id_l, source_record_id_r, {seed}) % {max(candidates, 1)} < {max_pairs})
+    """
+    return count_levels(con, drifting_pairs_sql(sampled), profile=parameters.profile)
 
 
 def _estimated_links(

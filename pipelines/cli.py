@@ -368,6 +368,124 @@ def link_on_spark(records: str, model_file: Path, out: str, master: str | None) 
     )
 
 
+@cli.command(
+    epilog=_example(
+        "familiar-faces decide --workspace county do-not-link jail:5f1c... ems:90ab... "
+        "--by 'A. Steward' --note 'both in custody on one day'"
+    )
+)
+@_workspace_option
+@click.argument("judgement", required=False, type=click.Choice(["link", "do-not-link", "withdraw"]))
+@click.argument("clients", nargs=-1, metavar="SOURCE:CLIENT_ID SOURCE:CLIENT_ID")
+@click.option("--by", "steward", help="Who decides.")
+@click.option("--note", default="", help="Why, in a few words; nothing from a record.")
+@click.option(
+    "--file", "file", type=_EXISTING_FILE, help="A CSV file of decisions (docs/steward.md) instead."
+)
+@click.option("--list", "list_them", is_flag=True, help="Print the decisions that hold, as CSV.")
+@click.option("--history", is_flag=True, help="Print every decision ever recorded, as CSV.")
+def decide(
+    workspace: Path,
+    judgement: str | None,
+    clients: tuple[str, ...],
+    steward: str | None,
+    note: str,
+    file: Path | None,
+    list_them: bool,
+    history: bool,
+) -> None:
+    """Record that two clients are, or are not, one person; or withdraw what was recorded.
+
+    The next run keeps to it, and so does every later one, whatever the records say. Ids are pseudonymous, as in
+    the release's person_crosswalk.
+    """
+    from pipelines.decide import listed, read_statements, record, statement
+    from pipelines.workspace import Workspace
+
+    asked = sum([judgement is not None, file is not None, list_them, history])
+    if asked != 1:
+        raise UsageError("Say one thing: a judgement and two clients, or --file, --list or --history.")
+    county = Workspace(workspace)
+    county.settings()
+    if list_them or history:
+        click.echo(listed(county, all_of_them=history).write_csv(), nl=False)
+        return
+    if not steward:
+        raise UsageError("A decision needs the name of the steward who makes it: --by NAME.")
+    if file is not None:
+        statements = read_statements(file)
+    elif judgement is None or len(clients) != 2:
+        raise UsageError("A decision needs two clients, each written SOURCE:CLIENT_ID.")
+    else:
+        statements = [statement(judgement, clients[0], clients[1], note)]
+    recorded = record(county, statements, steward=steward)
+    click.echo(f"{recorded} recorded in {county.stewardship}; the next run keeps to it.")
+
+
+@cli.group(
+    invoke_without_command=True,
+    epilog=_example("familiar-faces review --workspace county --steward 'A. Steward'"),
+)
+@click.option("--workspace", type=_FOLDER, envvar="FAMILIAR_FACES_WORKSPACE", help="The county's folder.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=8765, show_default=True, help="0 takes a free one."
+)
+@click.option(
+    "--host", default="127.0.0.1", show_default=True, help="Another address opens it to other machines."
+)
+@click.option("--steward", help="Print an address that opens the desk once, for this steward.")
+@click.option("--show-scores", is_flag=True, help="Show match weights before the steward has answered.")
+@click.pass_context
+def review(
+    context: click.Context,
+    workspace: Path | None,
+    port: int,
+    host: str,
+    steward: str | None,
+    show_scores: bool,
+) -> None:
+    """Open the stewards' desk for uncertain links in a browser; it works while a run is under way."""
+    if context.invoked_subcommand is not None:
+        return
+    if workspace is None:
+        raise UsageError("No workspace: pass --workspace or set FAMILIAR_FACES_WORKSPACE.")
+    from pipelines.desk import serve_desk
+    from pipelines.workspace import Workspace
+
+    serve_desk(Workspace(workspace), host=host, port=port, steward=steward, blind=not show_scores)
+
+
+@review.command(
+    "token", epilog=_example("familiar-faces review token --workspace county --steward 'A. Steward'")
+)
+@_workspace_option
+@click.option("--steward", required=True, help="Whose token it is; the name stands beside every answer.")
+def review_token(workspace: Path, steward: str) -> None:
+    """Make a steward's token for the desk. It is shown once, kept as a hash only, and good for 90 days."""
+    from pipelines.workspace import Workspace
+    from quality.desk.stewards import issue_token
+
+    county = Workspace(workspace)
+    county.settings()
+    click.echo(issue_token(county.stewardship, steward, now=dt.datetime.now(dt.UTC)))
+
+
+@review.command(
+    "revoke", epilog=_example("familiar-faces review revoke --workspace county --steward 'A. Steward'")
+)
+@_workspace_option
+@click.option("--steward", required=True, help="Whose tokens end now.")
+def review_revoke(workspace: Path, steward: str) -> None:
+    """End every token of a steward. Restart the desk to end an open visit, too."""
+    from pipelines.workspace import Workspace
+    from quality.desk.stewards import revoke_tokens
+
+    county = Workspace(workspace)
+    county.settings()
+    ended = revoke_tokens(county.stewardship, steward, now=dt.datetime.now(dt.UTC))
+    click.echo(f"{ended} token{'' if ended == 1 else 's'} revoked.")
+
+
 @cli.group(
     invoke_without_command=True,
     epilog=_example(
@@ -376,17 +494,38 @@ def link_on_spark(records: str, model_file: Path, out: str, master: str | None) 
 )
 @click.option("--workspace", type=_FOLDER, envvar="FAMILIAR_FACES_WORKSPACE", help="The county's folder.")
 @click.option("--sign-off", "signer", help="Your name: you have read the checks and approve this release.")
+@click.option("--refuse", "refuser", help="Your name: this must not be released; give a --reason.")
+@click.option("--reason", default="", help="Why you approve or refuse, in a few words.")
 @click.pass_context
-def release(context: click.Context, workspace: Path | None, signer: str | None) -> None:
+def release(
+    context: click.Context, workspace: Path | None, signer: str | None, refuser: str | None, reason: str
+) -> None:
     """Publish what the last run prepared, or look at what was published."""
     if context.invoked_subcommand is not None:
         return
     if workspace is None:
         raise UsageError("No workspace: pass --workspace or set FAMILIAR_FACES_WORKSPACE.")
-    from pipelines.run import release_prepared
+    if signer is not None and refuser is not None:
+        raise UsageError("Either approve with --sign-off or refuse with --refuse, not both.")
+    from pipelines.run import refuse_prepared, release_prepared
     from pipelines.workspace import Workspace
 
-    click.echo(release_prepared(Workspace(workspace), signer=signer))
+    if refuser is not None:
+        click.echo(refuse_prepared(Workspace(workspace), signer=refuser, reason=reason))
+    else:
+        click.echo(release_prepared(Workspace(workspace), signer=signer, reason=reason))
+
+
+@release.command("changes", epilog=_example("familiar-faces release changes --workspace county"))
+@_workspace_option
+def release_changes(workspace: Path) -> None:
+    """Say how what the last run prepared differs from the current release: read it before you sign."""
+    from pipelines.prepared import prepared_as_text
+    from pipelines.workspace import Workspace
+
+    county = Workspace(workspace)
+    county.settings()
+    click.echo(prepared_as_text(county))
 
 
 @release.command("list", epilog=_example("familiar-faces release list --workspace county"))

@@ -5,8 +5,10 @@ import dagster as dg
 from linkage.source import declared_sources
 from pipelines.assets.deliveries import delivery_assets
 from pipelines.assets.linkage import linkage_assets
+from pipelines.assets.linkage_quality import quality_assets
 from pipelines.assets.marts import mart_assets
 from pipelines.assets.release import release, release_checks
+from pipelines.assets.stewardship import stewardship_assets, stewardship_checks
 from pipelines.resources import CountyWorkspace
 
 _DELIVERIES = dg.AssetSelection.assets(*(f"{source}_delivery" for source in declared_sources()))
@@ -31,8 +33,15 @@ publish_release = dg.define_asset_job(
 
 # One process owns the warehouse, so steps run in it one after another.
 defs = dg.Definitions(
-    assets=[*delivery_assets, *linkage_assets, *mart_assets, release],
-    asset_checks=[release_checks],
+    assets=[
+        *delivery_assets,
+        *linkage_assets,
+        *quality_assets,
+        *mart_assets,
+        *stewardship_assets,
+        release,
+    ],
+    asset_checks=[release_checks, *stewardship_checks],
     jobs=[train_linkage_model, refresh, publish_release],
     resources={"county": CountyWorkspace()},
     executor=dg.in_process_executor,

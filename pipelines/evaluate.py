@@ -6,8 +6,17 @@ import duckdb
 import polars as pl
 
 from linkage.errors import UsageError
-from linkage.evaluation import CohortAgreement, Evaluation, cohorts_as_text, compare_cohorts, evaluate
+from linkage.evaluation import (
+    CohortAgreement,
+    Evaluation,
+    client_groups,
+    cohorts_as_text,
+    compare_cohorts,
+    evaluate,
+)
+from linkage.report import Truth
 from pipelines.cohorts import build_cohort_inputs
+from pipelines.linkage_report import KnownTruth, write_linkage_report
 from pipelines.relations import build, load_relations
 from pipelines.workspace import Workspace
 
@@ -30,7 +39,13 @@ def evaluate_workspace(workspace: Workspace, truth_file: Path) -> str:
     workspace.prepare()
     with workspace.only_run():
         evaluation, cohorts = measured_against_truth(workspace, truth)
-    return f"{evaluation.as_text()}\n\nCohort membership\n{cohorts_as_text(cohorts)}"
+        known = KnownTruth(clients=truth, measured=Truth(evaluation=evaluation, cohorts=cohorts))
+        with workspace.connect() as connection:
+            page = write_linkage_report(workspace, connection, known=known, compare_methods=True)
+    return (
+        f"{evaluation.as_text()}\n\nCohort membership\n{cohorts_as_text(cohorts)}\n\nSide by side with other methods, "
+        f"and with charts: {page}"
+    )
 
 
 def read_truth(path: Path) -> pl.DataFrame:
@@ -53,7 +68,8 @@ def measured_against_truth(
     """
     try:
         with workspace.connect(read_only=True) as connection:
-            evaluation = evaluate(connection, truth)
+            ((year,),) = connection.execute("select year(as_of) from run_parameter").fetchall()
+            evaluation = evaluate(connection, truth, groups=client_groups(connection, as_of_year=year))
             found = connection.sql("select cohort, person_id from cohort_membership where is_member").pl()
             clients = connection.sql("select source, client_id, person_id from person_crosswalk").pl()
     except duckdb.CatalogException:

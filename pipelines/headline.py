@@ -8,6 +8,7 @@ from linkage.errors import UsageError
 from pipelines.evaluate import measured_against_truth, read_truth
 from pipelines.release import current_release
 from pipelines.workspace import Workspace
+from quality.data_docs import LINKAGE_REPORT_NAME
 
 _COUNTS = """
 select
@@ -59,6 +60,7 @@ def headline(workspace: Workspace, truth: Path | None = None) -> str:
         "Open next",
         f"  the release         duckdb -readonly {workspace.releases}/current/{release.database.name}",
         f"  what was checked    {workspace.quality_docs}/index.html",
+        f"  how good the links  {workspace.quality_docs}/{LINKAGE_REPORT_NAME}",
         "  the pipeline        make dev",
     ]
     return "\n".join(lines)

@@ -1,17 +1,19 @@
 """From a checked warehouse to a release: which relations, under which conditions."""
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import duckdb
 
 from linkage.errors import PolicyError
+from pipelines.decide import refuse_broken_decisions
 from pipelines.relations import describe, described_inputs, load_relations
-from pipelines.release import Release, publish
+from pipelines.release import Release, current_release, publish, release_id
 from pipelines.settings import CountySettings
 from pipelines.state import fingerprint, require_checks, run_state
 from pipelines.workspace import Workspace
-from quality.sign_off import sign_off_for
+from quality.sign_off import SignOff, Verdict, sign_off_for
 
 _RELEASED_INPUTS = (
     "run_parameter",
@@ -36,15 +38,17 @@ def publish_prepared(
 ) -> Release:
     """Publish the tables in the warehouse if they were checked, and signed where the county asks for it.
 
-    Raises CheckFailedError when a check of `suites` was not run on this state or stops it, and PolicyError when an
-    agreement has expired since or the sign-off is missing.
+    Raises CheckFailedError when a check of `suites` was not run on this state or stops it, or a steward's decision
+    is not honoured, and PolicyError when an agreement has expired since, a steward refused this state, or the
+    sign-off is missing or has run out.
     """
     settings = workspace.settings()
     state = run_state(workspace, connection, settings)
     checks = require_checks(connection, state, suites)
+    refuse_broken_decisions(connection, workspace.stewardship)
     for source in sorted({source for source, *_ in state["deliveries"]}):
         settings.agreement_for(source, today)
-    signer = _signer(workspace, settings, fingerprint(state))
+    signed = _sign_off(workspace, settings, state, dt.datetime.now(dt.UTC))
     for name in _RELEASED_INPUTS:
         describe(connection, described_inputs()[name])
     return publish(
@@ -52,17 +56,32 @@ def publish_prepared(
         connection,
         relations=released_relations(),
         state=state,
-        details={"county": settings.name, "checks": checks, "signed_by": signer},
+        details={"county": settings.name, "checks": checks, "signed_by": signed.signer if signed else None},
         readers_group=settings.release.readers_group,
     )
 
 
-def _signer(workspace: Workspace, settings: CountySettings, of_state: str) -> str | None:
-    sign_off = sign_off_for(workspace.stewardship, of_state)
-    if sign_off is None and settings.release.sign_off_required:
+def _sign_off(
+    workspace: Workspace, settings: CountySettings, state: Mapping[str, Any], now: dt.datetime
+) -> SignOff | None:
+    """The approval under which this state may be published, where there is one.
+
+    An approval that has run out no longer counts, but a release that became current under it stays so.
+    """
+    signed = sign_off_for(workspace.stewardship, fingerprint(state))
+    if signed is not None and signed.verdict == Verdict.REFUSED:
         raise PolicyError(
-            f"Everything is prepared and checked, but {settings.name} releases nothing without a steward's sign-off. "
-            f"Read {workspace.quality_docs / 'index.html'}, then run "
-            f"`familiar-faces release --workspace {workspace.root} --sign-off NAME`."
+            f"{signed.signer} refused this state at {signed.signed_at}, so it is not released. Read the reason with "
+            f"`familiar-faces release changes --workspace {workspace.root}`, correct the cause and run again."
         )
-    return sign_off.signer if sign_off else None
+    if signed is not None and signed.good_until(settings.release.sign_off_good_for_days) > now:
+        return signed
+    current = current_release(workspace)
+    if not settings.release.sign_off_required or (current and current.release_id == release_id(state)):
+        return None
+    expired = "the sign-off has run out: " if signed else ""
+    raise PolicyError(
+        f"Everything is prepared and checked, but {expired}{settings.name} releases nothing without a steward's "
+        f"sign-off. Read {workspace.quality_docs / 'index.html'} and `familiar-faces release changes`, then run "
+        f"`familiar-faces release --workspace {workspace.root} --sign-off NAME`."
+    )

@@ -18,7 +18,7 @@ from pipelines.release import current_release
 from pipelines.resources import CountyWorkspace
 from pipelines.state import fingerprint, run_state
 from pipelines.workspace import Workspace
-from quality.sign_off import record_sign_off
+from quality.sign_off import Verdict, record_sign_off
 
 
 def refresh(workspace: Workspace, *, as_of: dt.date | None = None) -> str:
@@ -43,16 +43,29 @@ def train_model(workspace: Workspace) -> str:
     return f"Trained linkage model {version}: {workspace.models / version}.json"
 
 
-def release_prepared(workspace: Workspace, *, signer: str | None) -> str:
+def release_prepared(workspace: Workspace, *, signer: str | None, reason: str = "") -> str:
     """Record a sign-off, where one is given, and publish what the last run prepared."""
     workspace.prepare()
     with workspace.only_run():
         if signer is not None:
-            with workspace.connect() as connection:
-                state = run_state(workspace, connection, workspace.settings())
-            record_sign_off(workspace.stewardship, fingerprint(state), signer, dt.datetime.now(dt.UTC))
+            _sign(workspace, signer, Verdict.APPROVED, reason)
         _execute(workspace, "publish_release", {}, tags={})
         return _released(workspace)
+
+
+def refuse_prepared(workspace: Workspace, *, signer: str, reason: str) -> str:
+    """Record that a steward refuses what the last run prepared. Returns the sentence to print."""
+    workspace.prepare()
+    with workspace.only_run():
+        _sign(workspace, signer, Verdict.REFUSED, reason)
+    return "Refused: this state will not be released. Correct the cause and run again."
+
+
+def _sign(workspace: Workspace, signer: str, verdict: Verdict, reason: str) -> None:
+    with workspace.connect() as connection:
+        state = run_state(workspace, connection, workspace.settings())
+    now = dt.datetime.now(dt.UTC)
+    record_sign_off(workspace.stewardship, fingerprint(state), signer, now, verdict=verdict, reason=reason)
 
 
 def _released(workspace: Workspace) -> str:

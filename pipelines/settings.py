@@ -22,6 +22,7 @@ from pipelines.cohorts import CohortDefinition, parse_cohorts
 LegalBasis = Literal["expert_determination", "limited_data_set", "authorization"]
 Part2Posture = Literal["none", "holds_part_2_records"]
 Engine = Literal["duckdb", "spark"]
+Scope = Literal["everything", "changes"]
 
 _PROBABILITY_BOUNDS = (0.5, 1.0)
 
@@ -52,7 +53,8 @@ class LinkagePolicy:
     `calibrated`: the threshold that training chose for its stated precision. `max_cluster_size` is the largest
     number of source clients that may be one person without a steward saying so. `largest_block` is the number of
     source records above which the records that share one value of a blocking rule are not compared, and that is
-    reported. `engine` weighs the pairs: DuckDB in this process, or Spark where its own configuration says.
+    reported. `engine` weighs the pairs: DuckDB in this process, or Spark where its own configuration says. `score`
+    says which pairs: everything each time, or (DuckDB only) the changes since the last run.
     """
 
     model: str = "newest"
@@ -60,16 +62,33 @@ class LinkagePolicy:
     max_cluster_size: int = 200
     largest_block: int = 2_000
     engine: Engine = "duckdb"
+    score: Scope = "everything"
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReleasePolicy:
-    """What a release may show and what it needs before it becomes current."""
+    """What a release may show and what it needs before it becomes current.
+
+    An approval is good for `sign_off_good_for_days`; after that somebody has to look again.
+    """
 
     small_cell_threshold: int = 11
     sign_off_required: bool = False
+    sign_off_good_for_days: int = 30
     include_minors: bool = False
     readers_group: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReviewPolicy:
+    """What stewards are asked at the review desk.
+
+    `queue_size` is the number of uncertain pairs that each run prepares, `double_review_share` the share of them that
+    two stewards label, so that their agreement can be told.
+    """
+
+    queue_size: int = 200
+    double_review_share: float = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +104,7 @@ class CountySettings:
     agreements: Mapping[str, Agreement]
     linkage: LinkagePolicy
     release: ReleasePolicy
+    review: ReviewPolicy
     cohorts: tuple[CohortDefinition, ...]
     sha256: str
 
@@ -144,12 +164,22 @@ def load_settings(path: Path) -> CountySettings:
         agreements=_read_agreements(reader, top.get("agreements", {})),
         linkage=_read_linkage(reader, top.get("linkage", {})),
         release=_read_release(reader, top.get("release", {})),
+        review=_read_review(reader, top.get("review", {})),
         cohorts=parse_cohorts(top.get("cohorts", [])),
         sha256=hashlib.sha256(text).hexdigest(),
     )
 
 
-_TOP_SECTIONS = {"county", "encoding", "code_lists", "agreements", "linkage", "release", "cohorts"}
+_TOP_SECTIONS = {
+    "county",
+    "encoding",
+    "code_lists",
+    "agreements",
+    "linkage",
+    "release",
+    "review",
+    "cohorts",
+}
 
 
 @dataclass(frozen=True)
@@ -187,6 +217,12 @@ class _SectionReader:
         if not isinstance(value, int) or isinstance(value, bool) or value < at_least:
             raise UsageError(f"{self.path}, {where} {key}: expected a whole number of at least {at_least}.")
         return value
+
+    def share(self, table: dict[str, Any], key: str, where: str, default: float) -> float:
+        value = table.get(key, default)
+        if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= 1:
+            raise UsageError(f"{self.path}, {where} {key}: expected a share from 0 to 1.")
+        return float(value)
 
     def yes_or_no(self, table: dict[str, Any], key: str, where: str) -> bool:
         value = table.get(key, False)
@@ -263,6 +299,7 @@ def _read_linkage(reader: _SectionReader, table: Any) -> LinkagePolicy:
         max_cluster_size=reader.whole_number(keys, "max_cluster_size", where, 200, at_least=2),
         largest_block=reader.whole_number(keys, "largest_block", where, 2_000, at_least=100),
         engine=reader.choice({"engine": "duckdb"} | keys, "engine", where, get_args(Engine)),
+        score=reader.choice({"score": "everything"} | keys, "score", where, get_args(Scope)),
     )
 
 
@@ -272,8 +309,19 @@ def _read_release(reader: _SectionReader, table: Any) -> ReleasePolicy:
     return ReleasePolicy(
         small_cell_threshold=reader.whole_number(keys, "small_cell_threshold", where, 11, at_least=2),
         sign_off_required=reader.yes_or_no(keys, "sign_off_required", where),
+        sign_off_good_for_days=reader.whole_number(keys, "sign_off_good_for_days", where, 30, at_least=1),
         include_minors=reader.yes_or_no(keys, "include_minors", where),
         readers_group=reader.text(keys, "readers_group", where) if "readers_group" in keys else None,
+    )
+
+
+def _read_review(reader: _SectionReader, table: Any) -> ReviewPolicy:
+    where = "[review]"
+    keys = reader.section(table, where, required=set(), optional=_field_names(ReviewPolicy))
+    defaults = ReviewPolicy()
+    return ReviewPolicy(
+        queue_size=reader.whole_number(keys, "queue_size", where, defaults.queue_size, at_least=1),
+        double_review_share=reader.share(keys, "double_review_share", where, defaults.double_review_share),
     )
 
 

@@ -103,6 +103,17 @@ def record_checks(
     connection.execute("commit").fetchall()
 
 
+def recorded_checks(
+    connection: duckdb.DuckDBPyConnection, state: Mapping[str, Any]
+) -> list[tuple[str, str, bool, str, int | None]]:
+    """What the checks found of this state: suite, expectation, stops, outcome and unexpected rows, in that order."""
+    connection.execute(_CHECK_RESULT).fetchall()
+    return connection.execute(
+        "select suite, expectation, stops, outcome, unexpected from check_result where fingerprint = ? order by all",
+        [fingerprint(state)],
+    ).fetchall()
+
+
 def require_checks(
     connection: duckdb.DuckDBPyConnection, state: Mapping[str, Any], suites: Iterable[str]
 ) -> dict[str, int]:
@@ -111,11 +122,7 @@ def require_checks(
     Raises CheckFailedError when one of `suites` has not been run on exactly this state, or a blocking expectation
     failed.
     """
-    connection.execute(_CHECK_RESULT).fetchall()
-    found = connection.execute(
-        "select suite, expectation, stops, outcome from check_result where fingerprint = ? order by all",
-        [fingerprint(state)],
-    ).fetchall()
+    found = [row[:4] for row in recorded_checks(connection, state)]
     missing = sorted(set(suites) - {suite for suite, *_ in found})
     if missing:
         raise CheckFailedError(

@@ -57,6 +57,16 @@ class Workspace:
         return self.root / "stewardship.sqlite"
 
     @property
+    def review_cases(self) -> Path:
+        """What the review desk shows: written by the pipeline, replaced in one rename, read by the desk."""
+        return self.root / "review" / "cases.sqlite"
+
+    @property
+    def prepared_release(self) -> Path:
+        """What the last run prepared and how it differs from the current release, for whoever signs."""
+        return self.root / "review" / "prepared.json"
+
+    @property
     def quality_docs(self) -> Path:
         """What was expected and what was found, for stewards."""
         return self.root / "quality_docs"

@@ -21,6 +21,9 @@ from quality.suite import Stage, Suite, load_suites
 
 INDEX_NAME = "index.html"
 GX_FOLDER_NAME = "great_expectations"
+LINKAGE_REPORT_NAME = "linkage_report.html"
+"""The page on how good the links are, which the pipeline writes beside these."""
+
 _STAGES: dict[Stage, tuple[str, str]] = {
     "delivery": (
         "Deliveries",
@@ -161,6 +164,7 @@ def record_and_write(docs: Path, results: Sequence[SuiteResult], *, run_at: dt.d
             if finding.status == status
         ],
         numbers=_numbers([finding.status for page in pages for finding in page.findings]),
+        has_linkage_report=(docs / LINKAGE_REPORT_NAME).exists(),
         last_run=max((page.last_run for page in pages), key=lambda run: run.run_at),
         never_run=[suite for suite in suites.values() if suite.name not in shown],
     )

@@ -1,62 +1,116 @@
-"""Steward sign-off: who approved what, bound to a fingerprint of the data, the model and the county file.
+"""Steward sign-off: who approved or refused what, bound to a fingerprint of the data, the model and the county file.
 
-Sign-offs are appended to the workspace's stewardship file and never changed. An approval holds for exactly the
-state that was looked at: one more delivery, decision or edited policy is another fingerprint.
+Sign-offs are appended to the workspace's stewardship file and never changed; the last one on a state counts. It
+holds for exactly the state that was looked at: one more delivery, decision or edited policy is another fingerprint.
 """
 
 import contextlib
 import datetime as dt
 import sqlite3
+from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 from linkage.errors import UsageError
 
-_TABLE = """
+_SCHEMA = """
 create table if not exists sign_off (
     sign_off_id integer primary key autoincrement,
     fingerprint text not null,
     signer text not null,
-    signed_at text not null
-)
+    signed_at text not null,
+    verdict text not null default 'approved',
+    reason text not null default ''
+);
+create trigger if not exists sign_off_is_never_changed before update on sign_off
+begin select raise(abort, 'sign-offs are only ever appended'); end;
+create trigger if not exists sign_off_is_never_deleted before delete on sign_off
+begin select raise(abort, 'sign-offs are only ever appended'); end;
 """
+_COLUMNS = "fingerprint, signer, signed_at, verdict, reason"
+
+
+class Verdict(StrEnum):
+    """What a steward says of a prepared release."""
+
+    APPROVED = "approved"
+    """The county may rely on it."""
+
+    REFUSED = "refused"
+    """It must not become current, whether the county asks for sign-offs or not."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SignOff:
-    """One steward's approval of the state with this fingerprint; `signed_at` is UTC, ISO 8601."""
+    """One steward's verdict on the state with this fingerprint; `signed_at` is UTC, ISO 8601."""
 
     fingerprint: str
     signer: str
     signed_at: str
+    verdict: Verdict
+    reason: str
+
+    def good_until(self, days: int) -> dt.datetime:
+        """When an approval that is good for so many days ends."""
+        return dt.datetime.fromisoformat(self.signed_at) + dt.timedelta(days=days)
 
 
-def record_sign_off(stewardship: Path, fingerprint: str, signer: str, signed_at: dt.datetime) -> SignOff:
-    """Append an approval. Raises UsageError when the signer gives no name."""
+def record_sign_off(
+    stewardship: Path,
+    fingerprint: str,
+    signer: str,
+    signed_at: dt.datetime,
+    *,
+    verdict: Verdict = Verdict.APPROVED,
+    reason: str = "",
+) -> SignOff:
+    """Append a verdict. Raises UsageError when the signer gives no name, or a refusal no reason."""
     if not signer.strip():
         raise UsageError("A sign-off needs the steward's name: --sign-off NAME.")
+    if verdict == Verdict.REFUSED and not reason.strip():
+        raise UsageError("A refusal needs a reason, so that somebody can act on it. Nothing was recorded.")
     sign_off = SignOff(
-        fingerprint=fingerprint, signer=signer.strip(), signed_at=signed_at.isoformat(timespec="seconds")
+        fingerprint=fingerprint,
+        signer=signer.strip(),
+        signed_at=signed_at.astimezone(dt.UTC).isoformat(timespec="seconds"),
+        verdict=verdict,
+        reason=reason.strip(),
     )
-    with contextlib.closing(sqlite3.connect(stewardship)) as file, file:
-        file.execute("pragma journal_mode = wal")
-        file.execute(_TABLE)
+    with _opened(stewardship) as file, file:
         file.execute(
-            "insert into sign_off (fingerprint, signer, signed_at) values (?, ?, ?)",
-            (sign_off.fingerprint, sign_off.signer, sign_off.signed_at),
+            f"insert into sign_off ({_COLUMNS}) values (?, ?, ?, ?, ?)",
+            (sign_off.fingerprint, sign_off.signer, sign_off.signed_at, verdict.value, sign_off.reason),
         )
     stewardship.chmod(0o600)
     return sign_off
 
 
 def sign_off_for(stewardship: Path, fingerprint: str) -> SignOff | None:
-    """The latest approval of this state, or None."""
+    """The last verdict on this state, or None."""
+    signed = [sign_off for sign_off in sign_offs(stewardship) if sign_off.fingerprint == fingerprint]
+    return signed[-1] if signed else None
+
+
+def sign_offs(stewardship: Path) -> list[SignOff]:
+    """Every verdict, in order."""
     if not stewardship.exists():
-        return None
-    with contextlib.closing(sqlite3.connect(stewardship)) as file:
-        file.execute(_TABLE)
-        row = file.execute(
-            "select fingerprint, signer, signed_at from sign_off where fingerprint = ? order by sign_off_id desc",
-            (fingerprint,),
-        ).fetchone()
-    return None if row is None else SignOff(fingerprint=row[0], signer=row[1], signed_at=row[2])
+        return []
+    with _opened(stewardship) as file:
+        rows = file.execute(f"select {_COLUMNS} from sign_off order by sign_off_id").fetchall()
+    return [
+        SignOff(fingerprint=row[0], signer=row[1], signed_at=row[2], verdict=Verdict(row[3]), reason=row[4])
+        for row in rows
+    ]
+
+
+@contextlib.contextmanager
+def _opened(stewardship: Path) -> Iterator[sqlite3.Connection]:
+    with contextlib.closing(sqlite3.connect(stewardship, timeout=30)) as file:
+        file.execute("pragma journal_mode = wal")
+        file.executescript(_SCHEMA)
+        known = {row[1] for row in file.execute("pragma table_info(sign_off)")}
+        for column, default in (("verdict", "approved"), ("reason", "")):
+            if column not in known:
+                file.execute(f"alter table sign_off add column {column} text not null default '{default}'")
+        yield file

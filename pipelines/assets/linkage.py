@@ -1,10 +1,13 @@
 """Assets of linkage: source records, the model, scored pairs, clusters and the persons that last."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
+from duckdb import DuckDBPyConnection
 
+from linkage.changes import score_changes, why_everything
 from linkage.clustering import cluster as cluster_clients
 from linkage.decisions import effective_decisions
 from linkage.errors import CheckFailedError
@@ -87,16 +90,18 @@ def scored_pair(county: CountyWorkspace) -> dg.MaterializeResult:  # type: ignor
     policy = workspace.settings().linkage
     model = _model(workspace)
     report: ScoringReport | SparkScoring
+    scored = "everything"
     with county.warehouse() as connection:
         if policy.engine == "spark":
             report = score_through_spark(
                 connection, model, folder=workspace.root, largest_block=policy.largest_block
             )
         else:
-            report = score(
-                connection, model, lower_weight=LEAST_WEIGHT_KEPT, largest_block=policy.largest_block
-            )
-    return dg.MaterializeResult(metadata=_metadata(report, row_count=report.scored_pairs))
+            limits = {"lower_weight": LEAST_WEIGHT_KEPT, "largest_block": policy.largest_block}
+            report, scored = _score(connection, model, policy.score, limits)
+    return dg.MaterializeResult(
+        metadata={**_metadata(report, row_count=report.scored_pairs), "scored": scored}
+    )
 
 
 @dg.asset(
@@ -145,6 +150,19 @@ def person_crosswalk(county: CountyWorkspace) -> dg.MaterializeResult:  # type: 
 
 
 linkage_assets = [source_record, linkage_model, scored_pair, cluster, person_crosswalk]
+
+
+def _score(
+    connection: DuckDBPyConnection, model: Model, scope: str, limits: Mapping[str, Any]
+) -> tuple[ScoringReport, str]:
+    """Score what the county file asks for; with the report, what was scored and why, in words."""
+    if scope == "everything":
+        return score(connection, model, **limits), "everything"
+    why = why_everything(connection, model, **limits)
+    changes = score_changes(connection, model, **limits) if why is None else None
+    if changes is not None:
+        return changes, "changes"
+    return score(connection, model, **limits), f"everything, because {why or 'a block has become too large'}"
 
 
 def _model(workspace: Workspace) -> Model:

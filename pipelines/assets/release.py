@@ -8,6 +8,7 @@ import dagster as dg
 from pipelines.assets.linkage import linkage_assets
 from pipelines.assets.marts import mart_assets
 from pipelines.checks import check_results, of_another_profile, specs
+from pipelines.prepared import write_prepared
 from pipelines.publication import publish_prepared
 from pipelines.resources import WAREHOUSE_POOL, CountyWorkspace
 from pipelines.state import record_checks, run_state
@@ -50,7 +51,10 @@ def _checks(
         results = run_suites(workspace.warehouse, asked, docs=workspace.quality_docs, run_label=run_label)
         if len(chosen) == len(suites):
             with county.warehouse() as connection:
-                record_checks(connection, run_state(workspace, connection, workspace.settings()), results)
+                settings = workspace.settings()
+                state = run_state(workspace, connection, settings)
+                record_checks(connection, state, results)
+                write_prepared(workspace, connection, state, settings)
         for result in (
             *check_results(results, asset_of, workspace.quality_docs),
             *of_another_profile(chosen, profile, asset_of),

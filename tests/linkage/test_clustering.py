@@ -22,7 +22,7 @@ from linkage.training import Model
 LINK_WEIGHT = 4.0
 
 
-def model_that_links_at(weight: float) -> Model:
+def model_that_links_at(weight: float, *, conflicts_among_matches: float = 0.01) -> Model:
     calibration = Calibration(
         intercept=0.0, slope=1.0, method="none", because="", link_weight=weight, link_because=""
     )
@@ -30,6 +30,7 @@ def model_that_links_at(weight: float) -> Model:
         each.name: {name: Learned(m=0.5, u=0.5) for name in each.level_names().values()}
         for each in comparisons()
     }
+    levels["ssn"]["conflict"] = Learned(m=conflicts_among_matches, u=0.9)
     return Model(
         splink_settings={},
         parameters=Parameters(prior=0.001, levels=levels, adjustments={}),
@@ -38,7 +39,7 @@ def model_that_links_at(weight: float) -> Model:
     )
 
 
-def clustered(clients, links, *, decisions=None, conflicts=(), shuffle_seed=0, **options):
+def clustered(clients, links, *, decisions=None, conflicts=(), shuffle_seed=0, model=None, **options):
     """Clusters, as a set of frozensets, of one-letter clients (source and id at once); `links` maps pairs of
     letters to match weights, all others weigh -20."""
     ids = {client: number + 1 for number, client in enumerate(clients)}
@@ -75,7 +76,7 @@ def clustered(clients, links, *, decisions=None, conflicts=(), shuffle_seed=0, *
                 schema=["source_l", "client_id_l", "source_r", "client_id_r", "decision"],
                 orient="row",
             )
-        report = cluster(con, model_that_links_at(LINK_WEIGHT), decisions=decided, **options)
+        report = cluster(con, model or model_that_links_at(LINK_WEIGHT), decisions=decided, **options)
         rows = con.sql("select * from cluster order by all").pl()
         rejected = con.execute(
             "select client_id_l || client_id_r, reason from rejected_union order by all"
@@ -85,6 +86,13 @@ def clustered(clients, links, *, decisions=None, conflicts=(), shuffle_seed=0, *
         for name in ("cluster_id", "cluster_080", "cluster_095", "cluster_099")
     }
     return found, dict(rejected), report
+
+
+def test_numbers_that_often_contradict_within_one_person_forbid_nothing():
+    numbers_full_of_errors = model_that_links_at(LINK_WEIGHT, conflicts_among_matches=0.05)
+    found, rejected, _ = clustered("ab", {"ab": 9}, conflicts={"ab"}, model=numbers_full_of_errors)
+    assert found["cluster_id"] == {frozenset("ab")}
+    assert rejected == {}
 
 
 def sets(text: str) -> set[frozenset[str]]:

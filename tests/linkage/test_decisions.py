@@ -1,11 +1,16 @@
 """Steward decisions: append-only, last one holds, contradictions refused."""
 
 import sqlite3
+import tempfile
 from datetime import UTC, datetime
+from pathlib import Path
 
 import duckdb
+import networkx
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from linkage.decisions import (
     Decision,
@@ -14,6 +19,8 @@ from linkage.decisions import (
     broken_decisions,
     decisions_fingerprint,
     effective_decisions,
+    every_decision,
+    waiting_decisions,
 )
 from linkage.errors import UsageError
 
@@ -68,9 +75,64 @@ def test_contradicting_decisions_are_refused_and_nothing_is_recorded(tmp_path):
     path = tmp_path / "stewardship.sqlite"
     append_decisions(path, [decided("a", "b"), decided("c", "b")])
     apart = decided("a", "c", "do_not_link", source_r="jail")
-    with pytest.raises(UsageError, match="contradict each other"):
+    with pytest.raises(UsageError, match=r"contradict each other.*already recorded: 1, 2"):
         append_decisions(path, [apart])
     assert effective_decisions(path).height == 2
+    assert every_decision(path).height == 2
+
+
+def test_a_withdrawal_makes_room_for_what_it_forbade(tmp_path):
+    path = tmp_path / "stewardship.sqlite"
+    append_decisions(path, [decided("a", "b"), decided("c", "b")])
+    apart = decided("a", "c", "do_not_link", source_r="jail")
+    append_decisions(path, [decided("a", "b", "withdrawn"), apart])
+    assert effective_decisions(path)["decision"].to_list() == ["link", "do_not_link"]
+    assert every_decision(path)["decision"].to_list() == ["link", "link", "withdrawn", "do_not_link"]
+
+
+def test_a_file_from_before_notes_gets_them(tmp_path):
+    path = tmp_path / "stewardship.sqlite"
+    append_decisions(path, [decided("a", "b")])
+    with sqlite3.connect(path) as store:
+        store.execute("alter table decision drop column note")
+    append_decisions(path, [decided("c", "d", note="same tattoo in both reports")])
+    assert effective_decisions(path)["note"].to_list() == ["", "same tattoo in both reports"]
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from("abcdef"), st.sampled_from("abcdef"), st.sampled_from(list(Judgement))
+        ).filter(lambda said: said[0] != said[1]),
+        max_size=8,
+    )
+)
+@settings(max_examples=40, deadline=None)
+def test_decisions_are_refused_exactly_when_plain_python_finds_a_contradiction(said):
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "stewardship.sqlite"
+        accepted = {}
+        for left, right, judgement in said:
+            would_hold = {**accepted, frozenset((left, right)): judgement}
+            linked = networkx.Graph([tuple(pair) for pair, says in would_hold.items() if says == "link"])
+            contradicted = any(
+                says == "do_not_link"
+                and all(client in linked for client in pair)
+                and networkx.has_path(linked, *pair)
+                for pair, says in would_hold.items()
+            )
+            decision = decided(left, right, judgement, source_l="jail", source_r="jail")
+            if contradicted:
+                with pytest.raises(UsageError, match="contradict each other"):
+                    append_decisions(path, [decision])
+            else:
+                append_decisions(path, [decision])
+                accepted = would_hold
+        holding = {
+            frozenset(row[:2]): row[2]
+            for row in effective_decisions(path).select("client_id_l", "client_id_r", "decision").iter_rows()
+        }
+        assert holding == {pair: says for pair, says in accepted.items() if says != "withdrawn"}
 
 
 @pytest.mark.parametrize(
@@ -100,7 +162,14 @@ def test_the_fingerprint_changes_only_with_what_linkage_is_told(tmp_path):
 def test_broken_decisions_are_found_and_absent_clients_break_none(tmp_path):
     path = tmp_path / "stewardship.sqlite"
     append_decisions(
-        path, [decided("a", "b", "do_not_link"), decided("c", "d"), decided("gone", "b"), decided("e", "f")]
+        path,
+        [
+            decided("a", "b", "do_not_link"),
+            decided("c", "d"),
+            decided("gone", "b"),
+            decided("e", "f"),
+            decided("g", "h", "do_not_link"),
+        ],
     )
     con = duckdb.connect()
     crosswalk = pl.DataFrame(
@@ -111,11 +180,19 @@ def test_broken_decisions_are_found_and_absent_clients_break_none(tmp_path):
             ("ems", "d", "P3"),
             ("jail", "e", "P4"),
             ("ems", "f", "P4"),
+            ("jail", "g", "P5"),
+            ("ems", "h", "P6"),
         ],
         schema=["source", "client_id", "person_id"],
         orient="row",
+    ).with_columns(
+        person_id_080=pl.col("person_id").replace({"P6": "P5"}),
+        person_id_095=pl.col("person_id"),
+        person_id_099=pl.col("person_id"),
     )
     con.register("frame", crosswalk.to_arrow())
     con.execute("create table person_crosswalk as select * from frame").fetchall()
     broken = broken_decisions(con, effective_decisions(path))
-    assert broken.select("client_id_l", "client_id_r").rows() == [("b", "a"), ("d", "c")]
+    # g and h share a person only at 0.80: an analyst who chooses that threshold relies on the decision as well.
+    assert sorted(broken.select("client_id_l", "client_id_r").rows()) == [("b", "a"), ("d", "c"), ("h", "g")]
+    assert waiting_decisions(con, effective_decisions(path)) == 1

@@ -107,10 +107,12 @@ def warehouse(
     birth_year: int | None = 1980,
     covered_from: dt.date = dt.date(2015, 1, 1),
     not_covered: Iterable[tuple[str, str]] = (),
+    linkage_measures: Iterable[tuple] = (),
 ) -> duckdb.DuckDBPyConnection:
     """The input tables. Without `clients` every client_id is the person of the same name, in every source.
 
-    `not_covered` lists (source, 'YYYY-MM') of which there is no delivery.
+    `not_covered` lists (source, 'YYYY-MM') of which there is no delivery; `linkage_measures` are rows of
+    linkage_measure.
     """
     connection = duckdb.connect()
     clients = list(
@@ -153,6 +155,12 @@ def warehouse(
             (number, each.source, each.client_id, birth_year, "F", "white")
             for number, each in enumerate(clients, start=1)
         ],
+    )
+    _fill(
+        connection,
+        "linkage_measure (measure varchar, family varchar, slice varchar, value double, numerator double, "
+        "denominator double, note varchar, counts_people boolean)",
+        list(linkage_measures),
     )
     _fill_encounters(connection, encounters)
     _fill_deliveries(connection, covered_from, as_of, set(not_covered))

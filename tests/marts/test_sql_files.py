@@ -35,6 +35,7 @@ def built():
             for number in range(1, 6)
         ),
         booking("still held", "2024-11-05", client_id="bob"),
+        booking("let go", "2024-05-01", "2024-05-03", client_id="bob"),
         *(night(f"n{day}", f"2024-06-0{day}", client_id="bob") for day in range(1, 4)),
         ride("r", "2024-07-01T10:00"),
         visit("v", "2024-07-01T10:30", "2024-07-01T18:00", disposition="admitted", sud=True),

@@ -16,6 +16,8 @@ DATA = (
     "sql/inputs.toml",
     "quality/suites/*.toml",
     "quality/templates/*",
+    "quality/desk/templates/*",
+    "quality/desk/static/*",
     "linkage/sources/*.toml",
     "linkage/code_lists/**/*.*",
     "sample_data/*.toml",

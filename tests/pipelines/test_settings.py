@@ -68,6 +68,18 @@ def test_the_sample_county_file_is_valid_and_covers_every_source():
             id="text for yes or no",
         ),
         pytest.param(
+            COUNTY + "[review]\nqueue_size = 0\n", UsageError, "at least 1", id="an empty review queue"
+        ),
+        pytest.param(
+            COUNTY + "[review]\ndouble_review_share = 10\n",
+            UsageError,
+            "a share from 0 to 1",
+            id="per cent for a share",
+        ),
+        pytest.param(
+            COUNTY + "[review]\nqueue = 9\n", UsageError, "unknown key 'queue'", id="a misspelt review"
+        ),
+        pytest.param(
             COUNTY + JAIL.replace('"authorization"', '"safe_harbor"'),
             PolicyError,
             "safe harbor cannot be the legal basis",

@@ -6,7 +6,7 @@ from quality.run import run_suites
 from quality.suite import select_suites
 
 A_SMALL_RELEASE = """
-create table run_parameter as select date '2025-04-01' as as_of, false as include_minors;
+create table run_parameter as select date '2025-04-01' as as_of, false as include_minors, 11 as small_cell_threshold;
 create table delivery as
     select source, '2025-03' as month, date '2025-03-01' as covers_from, date '2025-04-01' as covers_to
     from (values ('jail'), ('ems')) as delivering (source);
@@ -41,7 +41,11 @@ create table cohort_membership as
     select person_id, 'familiar_face' as cohort, date '2025-04-01' as as_of, true as is_member,
         date '2025-03-12' as entered_on, null::date as left_on, 'four bookings' as evidence,
         true as coverage_ok
-    from person where person_id <> 'person0'
+    from person where person_id <> 'person0';
+create table linkage_quality as
+    select measure, 'all' as slice, value, value * 400 as numerator, 400.0 as denominator, 'How to read it.' as note
+    from (values ('estimated_precision', 0.995), ('blocking_loss', 0.02), ('drift', 0.01), ('impossible_life', 0.0))
+        as figure (measure, value)
 """
 
 
@@ -85,6 +89,41 @@ def test_a_faultless_release_meets_every_expectation(released):
             "insert into person by name select * replace ('nobody' as person_id) from person limit 1",
             {"person.every_person_has_a_client"},
             id="a person without clients",
+        ),
+        pytest.param(
+            "insert into linkage_quality from linkage_quality limit 1",
+            {"linkage_quality.figure_is_given_once"},
+            id="a figure twice",
+        ),
+        pytest.param(
+            "update linkage_quality set denominator = 10 where measure = 'blocking_loss'",
+            {"linkage_quality.small_cells_are_withheld"},
+            id="a figure of ten",
+        ),
+        pytest.param(
+            "update linkage_quality set value = 1.5 where measure = 'estimated_precision'",
+            {"linkage_quality.shares_are_shares"},
+            id="a share above one",
+        ),
+        pytest.param(
+            "update linkage_quality set value = 0.9 where measure = 'estimated_precision'",
+            {"linkage_quality.links_are_estimated_precise"},
+            id="imprecise links",
+        ),
+        pytest.param(
+            "update linkage_quality set value = 0.2 where measure = 'blocking_loss'",
+            {"linkage_quality.blocking_loses_little"},
+            id="blocking that loses much",
+        ),
+        pytest.param(
+            "update linkage_quality set value = 0.4 where measure = 'drift'",
+            {"linkage_quality.little_has_drifted"},
+            id="records unlike those of the training",
+        ),
+        pytest.param(
+            "update linkage_quality set value = 0.1 where measure = 'impossible_life'",
+            {"linkage_quality.impossible_lives_are_rare"},
+            id="persons in two places",
         ),
         pytest.param("update person set age = 93", {"person.no_great_age"}, id="a great age"),
         pytest.param("update person set age = -1", {"person.age_is_plausible"}, id="a birth to come"),

@@ -1,6 +1,9 @@
 """An export read a few rows at a time gives what it gives read at once."""
 
+import subprocess
+import sys
 from itertools import chain
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -20,6 +23,8 @@ EXPORTS = {
     "fhir-ndjson": "fhir-ndjson",
 }
 ROWS_AT_A_TIME = 7
+HEAVY = ("dagster", "duckdb", "splink", "great_expectations", "sqlalchemy")
+CHECKOUT = Path(__file__).parents[3]
 
 
 def everything_of(fixture: str) -> dict[str, object]:
@@ -68,3 +73,15 @@ def test_the_ids_of_an_export_hold_those_of_its_people(monkeypatch, fixture):
     }
     in_small_batches(monkeypatch)
     assert people <= set(chain.from_iterable(own_format.client_ids(export, mapping=mapping)))
+
+
+@pytest.mark.parametrize("fixture", EXPORTS)
+def test_reading_an_export_imports_nothing_heavy(fixture):
+    program = (
+        "import sys\n"
+        "from tests.linkage.formats.test_batches import everything_of\n"
+        f"everything_of({fixture!r})\n"
+        f"loaded = [name for name in {HEAVY!r} if name in sys.modules]\n"
+        "assert not loaded, loaded\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=CHECKOUT)

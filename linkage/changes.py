@@ -1,0 +1,237 @@
+"""Scoring only what changed since the last scoring: new and changed records against all, and each other.
+
+`linkage.scoring.score` is the reference: it compares every record with every other that a rule brings it
+together with. What it found of two records stays true as long as both are there, the model is the same and so
+are the shares of names. So a month that adds a few records needs only their pairs. Names keep the shares that
+the last full scoring counted; were they counted again, a weight could move by at most log2 of (1 + g) for each
+shared name, g being how much the county has grown. That is why growth is bounded (`MOST_GROWTH`) and why the
+county file chooses: `everything` (the default) depends on nothing but its inputs, `changes` also on when names
+were last counted.
+"""
+
+from typing import TYPE_CHECKING
+
+from duckdb import CatalogException, DuckDBPyConnection
+
+from linkage.blocking import (
+    RuleCount,
+    blocked_records_sql,
+    blocks_sql,
+    build_compared_record,
+    most_pairs_of,
+    record_columns_sql,
+    workbench,
+)
+from linkage.model import blocking_rules
+from linkage.progress import step, track
+from linkage.scoring import WITHIN_COMPONENT, ScoringReport, scored_pairs_sql
+
+if TYPE_CHECKING:
+    from linkage.training import Model
+
+MOST_GROWTH = 0.10
+"""Share of the records at the last full scoring. With a tenth more of them a shared name's weight could be off
+by log2(1.1) = 0.14, far less than a level is worth."""
+
+
+def why_everything(
+    con: DuckDBPyConnection, model: "Model", *, lower_weight: float, largest_block: int
+) -> str | None:
+    """Why scoring the changes alone would not give what full scoring gives, in words; None where it would.
+
+    A block that grows beyond the largest size is found only while scoring (`score_changes`).
+    """
+    try:
+        scored_by, weight, block, records = con.execute(
+            "select model_version, lower_weight, largest_block, records from scoring_run"
+        ).fetchall()[0]
+    except CatalogException:
+        return "no scoring was finished before"
+    if (scored_by, weight, block) != (model.version, lower_weight, largest_block):
+        return "another model or other settings scored before"
+    new, gone, dropped = con.execute(
+        """
+        select
+            (select count(*) from source_record anti join scored_record using (source_record_id)),
+            (select count(*) from scored_record anti join source_record using (source_record_id)),
+            (select count(*) from dropped_block)
+        """
+    ).fetchall()[0]
+    now = con.execute("select count(*) from source_record").fetchall()[0][0]
+    if max(abs(now - records), new, gone) > MOST_GROWTH * records:
+        return f"more than {MOST_GROWTH:.0%} of the records changed since names were counted"
+    if gone and dropped:
+        return "records are gone, and blocks that were too large may have become small enough"
+    return None
+
+
+def score_changes(
+    con: DuckDBPyConnection, model: "Model", *, lower_weight: float, largest_block: int
+) -> ScoringReport | None:
+    """Bring `scored_pair` up to date with `source_record` by scoring the pairs of new records alone.
+
+    The table then holds what full scoring with the same shares of names would have made. Returns what was done, or
+    None, with nothing changed, where a block has become too large since: then old pairs of that block would have
+    to go, and only full scoring tells which. Ask `why_everything` first.
+    """
+    model.refuse_half_trained()
+    with workbench(con) as warehouse:
+        con.execute(
+            f"""
+            create table changed_record as
+            select source_record_id from {warehouse}.source_record
+            anti join {warehouse}.scored_record using (source_record_id)
+            """
+        ).fetchall()
+        with step("blocking what changed"):
+            rules = _find_changed_pairs(con, warehouse, model.parameters.profile, largest_block)
+        if rules is None:
+            return None
+        records = con.execute(f"select count(*) from {warehouse}.source_record").fetchall()[0][0]
+        pairs_to_weigh = con.execute("select count(*) from changed_pair").fetchall()[0][0]
+        with step("weighing changed pairs"):
+            if pairs_to_weigh:
+                _prepare_changed_pairs(con, warehouse)
+            _replace_pairs(con, warehouse, model, lower_weight, weigh=pairs_to_weigh > 0)
+        scored = con.execute(f"select count(*) from {warehouse}.scored_pair").fetchall()[0][0]
+    return ScoringReport(
+        records=int(records),
+        candidate_pairs=sum(rule.new_pairs for rule in rules),
+        scored_pairs=int(scored),
+        rules=tuple(rules),
+    )
+
+
+def _find_changed_pairs(
+    con: DuckDBPyConnection, warehouse: str, profile: str, largest_block: int
+) -> list[RuleCount] | None:
+    """Create `changed_pair` (source_record_id_l < source_record_id_r, rule): pairs with a changed record that a
+    rule brings, once; None where a block has become too large."""
+    con.execute(
+        f"""
+        create view keyed_record as
+        select {record_columns_sql(profile)}
+        from (select *, null::integer as record_number, null::integer as client_number
+            from {warehouse}.source_record);
+
+        create table brought_pair (source_record_id_l bigint, source_record_id_r bigint, rule utinyint);
+        """
+    ).fetchall()
+    brought = []
+    for position, rule in enumerate(track(list(blocking_rules(profile).values()), "blocking what changed")):
+        in_blocks = blocked_records_sql(rule, of="keyed_record", record="source_record_id")
+        changed = blocked_records_sql(
+            rule,
+            of="(select * from keyed_record semi join changed_record using (source_record_id))",
+            record="source_record_id",
+        )
+        con.execute(
+            f"""
+            create or replace table touched_block as select distinct block from ({changed});
+
+            create or replace table blocked_record as
+            select block, source_record_id, lacking from ({in_blocks}) semi join touched_block using (block);
+            """
+        ).fetchall()
+        too_large = con.execute(
+            f"""
+            select count(*) from ({blocks_sql("blocked_record")})
+            anti join (select block from {warehouse}.dropped_block where rule = {position}) as dropped using (block)
+            where pairs > {most_pairs_of(largest_block)}
+            """
+        ).fetchall()[0][0]
+        if too_large:
+            return None
+        pairs = con.execute(
+            f"""
+            insert into brought_pair
+            select least(l.source_record_id, r.source_record_id), greatest(l.source_record_id, r.source_record_id),
+                {position}
+            from blocked_record as l
+            inner join (select *, true as is_changed from blocked_record
+                semi join changed_record using (source_record_id)) as r using (block)
+            left join (select source_record_id, true as is_changed from changed_record) as of_l
+                on of_l.source_record_id = l.source_record_id
+            where (l.lacking or r.lacking) and l.source_record_id <> r.source_record_id
+                and (of_l.is_changed is null or l.source_record_id < r.source_record_id)
+                and block not in (select block from {warehouse}.dropped_block where rule = {position})
+            """
+        ).fetchall()[0][0]
+        brought.append(int(pairs))
+    con.execute(
+        f"""
+        create table changed_pair as
+        select source_record_id_l, source_record_id_r, min(rule) as rule
+        from brought_pair
+        inner join (select source_record_id as source_record_id_l, source as source_l, client_id as client_l
+            from {warehouse}.source_record) using (source_record_id_l)
+        inner join (select source_record_id as source_record_id_r, source as source_r, client_id as client_r
+            from {warehouse}.source_record) using (source_record_id_r)
+        where (source_l, client_l) <> (source_r, client_r)
+        group by all
+        """
+    ).fetchall()
+    new = dict(con.execute("select rule, count(*) from changed_pair group by rule").fetchall())
+    return [
+        RuleCount(
+            rule=name,
+            pairs=brought[position],
+            new_pairs=int(new.get(position, 0)),
+            seconds=0.0,
+            dropped_blocks=0,
+            dropped_records=0,
+            dropped_pairs=0,
+        )
+        for position, name in enumerate(blocking_rules(profile))
+    ]
+
+
+def _prepare_changed_pairs(con: DuckDBPyConnection, warehouse: str) -> None:
+    con.execute(
+        """
+        create table paired_record as
+        select source_record_id_l as source_record_id from changed_pair
+        union select source_record_id_r from changed_pair
+        """
+    ).fetchall()
+    build_compared_record(con, warehouse, only="paired_record")
+    con.execute(
+        """
+        create table candidate_pair as
+        select l.record_number as record_number_l, r.record_number as record_number_r, rule
+        from changed_pair
+        inner join compared_record as l on l.source_record_id = source_record_id_l
+        inner join compared_record as r on r.source_record_id = source_record_id_r
+        """
+    ).fetchall()
+
+
+def _replace_pairs(
+    con: DuckDBPyConnection, warehouse: str, model: "Model", lower_weight: float, *, weigh: bool
+) -> None:
+    """In one transaction: pairs of records that are gone, and those that clustering added, make way for the new."""
+    con.execute("begin").fetchall()
+    try:
+        con.execute(
+            f"""
+            delete from {warehouse}.scored_pair
+            where blocking_rule = '{WITHIN_COMPONENT}'
+                or source_record_id_l not in (select source_record_id from {warehouse}.source_record)
+                or source_record_id_r not in (select source_record_id from {warehouse}.source_record)
+            """
+        ).fetchall()
+        if weigh:
+            con.execute(
+                f"insert into {warehouse}.scored_pair by name "
+                + scored_pairs_sql(model.parameters, model.calibration, lower_weight=lower_weight)
+            ).fetchall()
+        con.execute(
+            f"""
+            create or replace table {warehouse}.scored_record as
+            select source_record_id from {warehouse}.source_record
+            """
+        ).fetchall()
+        con.execute("commit").fetchall()
+    except BaseException:
+        con.execute("rollback").fetchall()
+        raise

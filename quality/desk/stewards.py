@@ -1,0 +1,131 @@
+"""Who may sit at the desk: tokens, issued by a command, kept as hashes, and the log of who looked at what.
+
+A token has 256 random bits, so a plain SHA-256 of it cannot be guessed back; nothing here is ever changed or
+deleted. A one-time token opens the desk once.
+"""
+
+import contextlib
+import datetime as dt
+import hashlib
+import secrets
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+from linkage.decisions import opened_stewardship
+from linkage.errors import UsageError
+
+ONE_TIME_LASTS = dt.timedelta(minutes=15)
+TOKEN_LASTS = dt.timedelta(days=90)
+
+_TOKEN_BYTES = 32
+_NAME_LENGTH = 80
+
+_SCHEMA = """
+create table if not exists steward_token (
+    token_number integer primary key,
+    steward text not null,
+    token_sha256 text not null unique,
+    one_time integer not null,
+    issued_at text not null,
+    expires_at text not null
+);
+create table if not exists steward_token_end (
+    token_number integer primary key references steward_token,
+    how text not null check (how in ('used', 'revoked')),
+    ended_at text not null
+);
+create table if not exists desk_access (
+    access_number integer primary key,
+    steward text not null,
+    accessed_at text not null,
+    what text not null,
+    case_id text
+);
+"""
+_APPEND_ONLY = ("steward_token", "steward_token_end", "desk_access")
+
+
+def issue_token(stewardship: Path, steward: str, *, now: dt.datetime, one_time: bool = False) -> str:
+    """A new token for a steward; only its hash is kept. Raises UsageError for a name that is none."""
+    name = steward.strip()
+    if not name or len(name) > _NAME_LENGTH or not name.isprintable():
+        raise UsageError(f"A steward needs a name of at most {_NAME_LENGTH} characters: --steward NAME.")
+    token = secrets.token_urlsafe(_TOKEN_BYTES)
+    expires_at = now + (ONE_TIME_LASTS if one_time else TOKEN_LASTS)
+    with _opened(stewardship) as store:
+        store.execute(
+            "insert into steward_token (steward, token_sha256, one_time, issued_at, expires_at) "
+            "values (?, ?, ?, ?, ?)",
+            (name, _hash(token), int(one_time), _text(now), _text(expires_at)),
+        )
+    stewardship.chmod(0o600)
+    return token
+
+
+def steward_of(stewardship: Path, token: str, *, now: dt.datetime) -> str | None:
+    """Whose token it is, or None when it is unknown, expired, revoked or used up. A one-time token is used up."""
+    with _opened(stewardship) as store:
+        row = store.execute(
+            "select token_number, steward, one_time from steward_token "
+            "where token_sha256 = ? and expires_at > ? "
+            "and token_number not in (select token_number from steward_token_end)",
+            (_hash(token), _text(now)),
+        ).fetchone()
+        if row is None:
+            return None
+        number, steward, one_time = row
+        if one_time:
+            try:
+                store.execute("insert into steward_token_end values (?, 'used', ?)", (number, _text(now)))
+            except sqlite3.IntegrityError:
+                return None
+    return str(steward)
+
+
+def revoke_tokens(stewardship: Path, steward: str, *, now: dt.datetime) -> int:
+    """End every token of a steward; returns how many were still good."""
+    with _opened(stewardship) as store:
+        return store.execute(
+            "insert into steward_token_end select token_number, 'revoked', ? from steward_token "
+            "where steward = ? and expires_at > ? "
+            "and token_number not in (select token_number from steward_token_end)",
+            (_text(now), steward.strip(), _text(now)),
+        ).rowcount
+
+
+def log_access(
+    stewardship: Path, steward: str, what: str, *, now: dt.datetime, case_id: str | None = None
+) -> None:
+    """Append who looked at what."""
+    with _opened(stewardship) as store:
+        store.execute(
+            "insert into desk_access (steward, accessed_at, what, case_id) values (?, ?, ?, ?)",
+            (steward, _text(now), what, case_id),
+        )
+
+
+@contextlib.contextmanager
+def _opened(stewardship: Path) -> Iterator[sqlite3.Connection]:
+    with opened_stewardship(stewardship) as store:
+        store.executescript(_SCHEMA + append_only_triggers(_APPEND_ONLY))
+        yield store
+
+
+def append_only_triggers(tables: tuple[str, ...]) -> str:
+    """SQL that refuses every update and delete on tables."""
+    return "".join(
+        f"create trigger if not exists {table}_is_never_{verb}d before {verb} on {table} "
+        f"begin select raise(abort, '{table} is only ever appended to'); end;\n"
+        for table in tables
+        for verb in ("update", "delete")
+    )
+
+
+def _hash(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def _text(moment: dt.datetime) -> str:
+    """UTC, so that texts compare as moments do."""
+    return moment.astimezone(dt.UTC).isoformat(timespec="seconds")

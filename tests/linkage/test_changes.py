@@ -1,0 +1,134 @@
+"""Scoring what changed gives what scoring everything gives."""
+
+import random
+from dataclasses import replace
+
+import duckdb
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from linkage.blocking import build_compared_record, find_candidate_pairs, workbench
+from linkage.changes import score_changes, why_everything
+from linkage.clustering import cluster
+from linkage.records import build_source_record
+from linkage.scoring import LEAST_WEIGHT_KEPT, score, scored_pairs_sql
+from linkage.source import declared_sources
+from tests.linkage.invented import Delivered, Identity, invented_county, load
+
+SOURCES = list(declared_sources().values())
+COUNTY = invented_county(220, seed=5)
+LARGEST_BLOCK = 2_000
+
+
+def deliver(con, rows):
+    load(con, rows)
+    build_source_record(con, SOURCES)
+
+
+def pairs(con):
+    """Everything known of each pair, weights to nine decimals."""
+    return set(
+        con.execute(
+            "select * replace (round(match_weight, 9) as match_weight, round(match_probability, 9) as "
+            "match_probability, round(unadjusted_match_weight, 9) as unadjusted_match_weight) from scored_pair"
+        ).fetchall()
+    )
+
+
+def everything_with_the_same_shares(con, model, largest_block=LARGEST_BLOCK):
+    """What full scoring makes when names have the shares that were counted before."""
+    with workbench(con) as warehouse:
+        con.execute(
+            f"create table everyone as select source_record_id from {warehouse}.source_record"
+        ).fetchall()
+        build_compared_record(con, warehouse, only="everyone")
+        find_candidate_pairs(con, largest_block=largest_block)
+        con.execute(
+            f"create or replace table {warehouse}.scored_pair as "
+            + scored_pairs_sql(model.parameters, model.calibration, lower_weight=LEAST_WEIGHT_KEPT)
+        ).fetchall()
+    return pairs(con)
+
+
+def score_all(con, model, largest_block=LARGEST_BLOCK):
+    return score(con, model, lower_weight=LEAST_WEIGHT_KEPT, largest_block=largest_block)
+
+
+def score_new(con, model, largest_block=LARGEST_BLOCK):
+    return score_changes(con, model, lower_weight=LEAST_WEIGHT_KEPT, largest_block=largest_block)
+
+
+def reason(con, model, largest_block=LARGEST_BLOCK):
+    return why_everything(con, model, lower_weight=LEAST_WEIGHT_KEPT, largest_block=largest_block)
+
+
+@given(st.integers(0, 10_000), st.integers(0, 60), st.integers(0, 20))
+@settings(max_examples=6, deadline=None)
+def test_months_scored_one_after_another_are_what_scoring_everything_makes(linked_county, seed, new, gone):
+    """New clients, new identities of known clients and withdrawn records, in any mixture."""
+    dice = random.Random(seed)
+    rows = dice.sample(COUNTY, len(COUNTY))
+    with duckdb.connect(config={"threads": 1}) as con:
+        deliver(con, rows[new:])
+        score_all(con, linked_county.model)
+        cluster(con, linked_county.model)
+        alias = [replace(row, identity=replace(row.identity, last_name="smith")) for row in rows[-5:]]
+        deliver(con, rows[: len(rows) - gone] + alias)
+        score_new(con, linked_county.model)
+        found = pairs(con)
+        assert found == everything_with_the_same_shares(con, linked_county.model)
+
+
+def test_nothing_new_changes_nothing_but_takes_out_what_clustering_added(con, linked_county):
+    deliver(con, COUNTY)
+    score_all(con, linked_county.model)
+    once = pairs(con)
+    cluster(con, linked_county.model)
+    assert reason(con, linked_county.model) is None
+    assert score_new(con, linked_county.model).candidate_pairs == 0
+    assert pairs(con) == once
+
+
+def test_a_block_that_becomes_too_large_asks_for_everything_and_changes_nothing(con, linked_county):
+    crowd = [
+        Delivered(
+            source="hospital",
+            client_id=str(number),
+            identity=Identity(first_name=f"ann{chr(97 + number)}", last_name="li", ssn="123456788"),
+        )
+        for number in range(6)
+    ]
+    deliver(con, COUNTY + crowd[:4])
+    score_all(con, linked_county.model, largest_block=5)
+    deliver(con, COUNTY + crowd)
+    before = pairs(con)
+    assert score_new(con, linked_county.model, largest_block=5) is None
+    assert pairs(con) == before
+
+
+@pytest.mark.parametrize(
+    ("prepare", "says"),
+    [
+        pytest.param(
+            lambda con: con.execute("drop table scoring_run").fetchall(), "before", id="never scored"
+        ),
+        pytest.param(
+            lambda con: con.execute("update scoring_run set model_version = 'other'").fetchall(),
+            "another model",
+            id="another model",
+        ),
+        pytest.param(
+            lambda con: con.execute("update scoring_run set lower_weight = 0").fetchall(),
+            "other settings",
+            id="another weight",
+        ),
+        pytest.param(lambda con: deliver(con, COUNTY[: len(COUNTY) // 2]), "10%", id="half is gone"),
+    ],
+)
+def test_everything_is_scored_where_changes_would_not_do(con, linked_county, prepare, says):
+    deliver(con, COUNTY)
+    score_all(con, linked_county.model)
+    assert reason(con, linked_county.model) is None
+    prepare(con)
+    assert says in reason(con, linked_county.model)
