@@ -68,6 +68,9 @@ happens.
 _LEAST_MATCHES_SEEN = 100
 """Probable matches for which a comparison must say something to be learned at all."""
 
+_MOST_ITERATIONS = (100, 10, 5, 4, 3, 2)
+"""Iterations a session may take; the next number where the one before drove numbers below what can be held."""
+
 _CONVERGED_BELOW = 1e-3
 """Learning has settled when no m changed by more than this in its last iteration."""
 
@@ -193,12 +196,7 @@ def train(
         with step("learning from pairs at random"):
             strangers = _learn_from_strangers(con, profile, seed=seed, max_pairs=max_pairs)
             seen = _count_levels_in_matches(con, profile, seed=seed, max_pairs=max_pairs)
-        settings = splink_settings(prior=prior, strangers=strangers, profile=profile)
-        linker = splink_linker(con, settings, profile=profile)
-        sessions = []
-        for session in linkage_model(profile).sessions:
-            with step(f"learning from pairs with the {session.pairs_with_the}"):
-                sessions.append(_learn(con, linker, session, max_pairs))
+        linker, sessions = _hold_sessions(con, profile, prior, strangers, max_pairs=max_pairs)
         learned_settings = linker.misc.save_model_to_json()
         left_out = [name for name, matches in seen.items() if matches < _LEAST_MATCHES_SEEN]
         if left_out:
@@ -437,6 +435,44 @@ def _count_levels_in_matches(
     columns = ", ".join(f"count(*) filter ({each.column} >= 0)" for each in comparisons(profile))
     counts = con.execute(f"select {columns} from ({levels_sql(profile=profile)})").fetchall()[0]
     return {each.name: int(count) for each, count in zip(comparisons(profile), counts, strict=True)}
+
+
+def _hold_sessions(
+    con: DuckDBPyConnection,
+    profile: str,
+    prior: float,
+    strangers: Mapping[str, Mapping[str, float]],
+    *,
+    max_pairs: int,
+) -> tuple[Linker, list[dict[str, Any]]]:
+    """Every session of the profile's model: the linker that has learned, and an account of each session.
+
+    Where what no pair of one person shows drives its m, squared in every iteration, below what a number can
+    hold, Splink gives up; then all is learned again in fewer iterations, and the accounts say how many.
+    """
+    for most in _MOST_ITERATIONS:
+        linker = splink_linker(
+            con,
+            splink_settings(prior=prior, strangers=strangers, profile=profile, most_iterations=most),
+            profile=profile,
+        )
+        accounts = []
+        try:
+            for session in linkage_model(profile).sessions:
+                with step(f"learning from pairs with the {session.pairs_with_the}"):
+                    accounts.append(_learn(con, linker, session, max_pairs))
+        except ValueError as error:
+            if "below the minimum allowed value" not in str(error):
+                raise
+            say(
+                "a level that no pair of one person is in became too rare to hold; learning again, for less long"
+            )
+        else:
+            return linker, accounts
+    raise UsageError(
+        "Learning does not settle: in some comparison pairs of one person and pairs of two never overlap. Train on "
+        "more deliveries."
+    )
 
 
 def _learn(con: DuckDBPyConnection, linker: Linker, session: Session, max_pairs: int) -> dict[str, Any]:

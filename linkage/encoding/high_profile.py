@@ -27,7 +27,7 @@ from linkage.encoding.people import sounds_of
 from linkage.encoding.profiles import HIGH
 from linkage.encoding.tokens import token_series
 
-_COMBINATIONS: dict[str, tuple[str, ...]] = {
+COMBINATIONS: dict[str, tuple[str, ...]] = {
     "first_name_birth_date_token": ("first_name_key", "birth_date_either_way"),
     "last_name_birth_date_tokens": ("last_name_keys", "birth_date_either_way"),
     "names_birth_date_token": ("names_either_way", "birth_date_either_way"),
@@ -62,11 +62,11 @@ class HighProfileEncoder:
 
     def encode(self, rows: pl.DataFrame) -> pl.DataFrame:
         """The delivered people columns of rows in normal form (`NormalisedPeople.rows`), row for row."""
-        keyed = _with_keys(self._with_names(rows))
+        keyed = self.with_parts(rows)
         identities = keyed.get_column("whole_identity").to_list()
         encoded = [
             token_series(rows.get_column("client_id"), self._client_key),
-            *(self._tokens(keyed, name, parts) for name, parts in _COMBINATIONS.items()),
+            *(self._tokens(keyed, name, parts) for name, parts in COMBINATIONS.items()),
             *(
                 pl.Series(
                     f"{name}_bits",
@@ -83,6 +83,10 @@ class HighProfileEncoder:
         return keyed.with_columns(encoded).select(
             pl.col(column).cast(kind) for column, kind in HIGH.people_columns.items()
         )
+
+    def with_parts(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """`rows` in normal form with every column that `COMBINATIONS` names, in the clear; it stays at the agency."""
+        return _with_keys(self._with_names(rows))
 
     def _tokens(self, keyed: pl.DataFrame, name: str, parts: tuple[str, ...]) -> pl.Series:
         """The tokens of one combination, null where a part is missing."""

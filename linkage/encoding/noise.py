@@ -8,9 +8,10 @@ many deliveries, while two people of one name get different noise, and their fil
 Noise of a filter: HMAC-SHA256 of the identity under the field's noise key, stretched with SHAKE-256 (FIPS 202) to
 512 bytes; bit n is flipped where byte n is below 13.
 
-Still leaks: the filters of one name lie nearer to each other than to those of other names, so who holds many
-can sort most of them by name, and then work on frequencies as with tokens, with some errors. The noise costs
-an attacker certainty, not possibility.
+Still leaks: the filters of one name lie nearer to each other than to those of other names. In the simulated
+county a threshold sorts pairs by name with a precision of .98 and a recall of .98 (`benchmarks.leaks`), and
+filters sorted by name can be counted like tokens. So the noise takes away equality and the reading of single
+bits with certainty, and no more.
 """
 
 import hmac

@@ -102,11 +102,13 @@ def splink_settings(
     prior: float = 1e-4,
     strangers: Mapping[str, Mapping[str, float]] | None = None,
     profile: str = "standard",
+    most_iterations: int = 100,
 ) -> SettingsCreator:
     """The untrained model as Splink settings, made anew on every call: Splink changes what it is given.
 
     `prior` is the share of pairs that are one person, `strangers` the u of each comparison's levels, where
-    they are known. The table to compare is `compared_record` (`linkage.blocking`).
+    they are known; learning stops after `most_iterations` in each session. The table to compare is
+    `compared_record` (`linkage.blocking`).
     """
     return SettingsCreator(
         link_type="dedupe_only",
@@ -115,7 +117,7 @@ def splink_settings(
         comparisons=[
             _splink_comparison(each, (strangers or {}).get(each.name, {})) for each in comparisons(profile)
         ],
-        max_iterations=100,
+        max_iterations=most_iterations,
         blocking_rules_to_generate_predictions=[
             _splink_rule(rule) for rule in blocking_rules(profile).values()
         ],
