@@ -453,7 +453,12 @@ def _hold_sessions(
     for most in _MOST_ITERATIONS:
         linker = splink_linker(
             con,
-            splink_settings(prior=prior, strangers=strangers, profile=profile, most_iterations=most),
+            splink_settings(
+                prior=linkage_model(profile).sessions_begin_at or prior,
+                strangers=strangers,
+                profile=profile,
+                most_iterations=most,
+            ),
             profile=profile,
         )
         accounts = []

@@ -163,7 +163,9 @@ class LinkageModel:
     `compared_columns` are SQL expressions over `source_record` that make the columns of `compared_record`
     beside those that every profile has (`linkage.blocking`). `names_and_birth_date` are the columns of
     `compared_record` that agree where first name, last name and birth date do. `known` says, by what is
-    known, the SQL condition on a source record under which it is.
+    known, the SQL condition on a source record under which it is. `sessions_begin_at` is the share of one
+    person's pairs from which each session begins; without it, what follows from the prior and from the level
+    that stands for the session's columns.
     """
 
     profile: str
@@ -174,6 +176,7 @@ class LinkageModel:
     sessions: tuple[Session, ...]
     names_and_birth_date: tuple[str, ...]
     known: Mapping[str, str]
+    sessions_begin_at: float | None = None
 
 
 def missing(*columns: str) -> str:

@@ -251,9 +251,3 @@ def test_the_model_speaks_english_and_rests_on_columns_that_are_delivered():
 
 def chain_of_columns(rules):
     return [column for rule in rules for column in rule.columns]
-
-
-def test_clustering_reads_the_conflict_of_numbers_alike_under_both_profiles():
-    # `linkage.clustering` asks the standard model for the number of that level
-    assert comparison("ssn", "high").number_of("conflict") == comparison("ssn").number_of("conflict")
-    assert comparison("ssn", "high").column == comparison("ssn").column
