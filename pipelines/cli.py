@@ -298,6 +298,9 @@ def rejoin(
         extract_format=extract_format,
         mapping=mapping,
     )
+    # The file names the agency's clients: nobody else on the machine reads it.
+    out.unlink(missing_ok=True)
+    out.touch(mode=0o600)
     out.write_text(rejoined.rows.write_csv(), encoding="utf-8")
     click.echo(
         f"{out}: {rejoined.rows.height:,} rows, {rejoined.unmatched:,} of them without a client of yours"

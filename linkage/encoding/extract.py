@@ -5,6 +5,7 @@ of the file. Errors name the file and what to do; they never carry what was in i
 the template does not have: the first line of a file without a header is somebody's record.
 """
 
+import csv
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -71,6 +72,8 @@ def open_raw_file(folder: Path, name: str, columns: tuple[str, ...]) -> RawFile:
         schema = scanned.collect_schema()
     except _UNREADABLE:
         raise UsageError(f"{path} cannot be read; it must be a whole {_FORMAT[path.suffix]}.") from None
+    if path.suffix == ".csv" and _ends_within_a_line(path, fields=len(schema)):
+        raise UsageError(f"{path} ends in the middle of its last line; it was cut short: export it again.")
     missing = [column for column in columns if column not in schema]
     if missing:
         raise UsageError(
@@ -83,6 +86,21 @@ def open_raw_file(folder: Path, name: str, columns: tuple[str, ...]) -> RawFile:
         other_columns=len(schema) - len(columns),
         _rows=scanned.with_columns(_as_text(path, column, schema[column]) for column in columns),
     )
+
+
+_LONGEST_LINE = 65_536
+"""Bytes."""
+
+
+def _ends_within_a_line(path: Path, *, fields: int) -> bool:
+    """Whether a CSV file has no line end at its end and too few fields before it; polars would fill them in."""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - _LONGEST_LINE))
+        tail = file.read()
+    if not tail or tail.endswith((b"\n", b"\r")):
+        return False
+    last_line = tail.decode("utf-8", errors="replace").splitlines()[-1]
+    return len(next(csv.reader([last_line]))) < fields
 
 
 _FORMAT = {".csv": "CSV file in UTF-8 with a header line", ".parquet": "Parquet file"}

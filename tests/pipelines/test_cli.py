@@ -83,6 +83,7 @@ def test_an_agency_encodes_checks_and_gets_its_own_ids_back(keys, tmp_path):
         *("--agency-key", keys / "jail.key", "--out", tmp_path / "own.csv"),
     )
     assert rejoined.code == 0, rejoined.err
+    assert (tmp_path / "own.csv").stat().st_mode & 0o077 == 0
     own = pl.read_csv(tmp_path / "own.csv", infer_schema=False)["client_id"]
     assert set(own) == set(pl.read_csv(raw / "people.csv", infer_schema=False)["client_id"])
 

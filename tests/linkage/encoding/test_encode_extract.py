@@ -241,6 +241,7 @@ HEADER = b"client_id,first_name,middle_name,last_name,name_suffix,birth_date,sex
         pytest.param(b"", "cannot be read", id="empty"),
         pytest.param(b"Wilhelmina,Canary,1984-05-03\n", "lacks the columns client_id", id="no header"),
         pytest.param(HEADER.replace(b",ssn", b""), "lacks the column ssn", id="a column missing"),
+        pytest.param(HEADER + b"7,Wilhelmina,,Can", "in the middle of its last line", id="cut short"),
         pytest.param(HEADER + b"Wilhelmina" + b",Canary" * 20 + b"\n", "beyond row 0", id="too many fields"),
         pytest.param(HEADER + b'"Wilhelmina Canary,,,,,,,,,\n', "beyond row", id="a quote left open"),
         pytest.param(HEADER + b"Wilhelmina\xff\xfe,,,,,,,,,\n", "beyond row", id="not UTF-8"),
