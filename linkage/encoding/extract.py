@@ -72,14 +72,14 @@ def open_raw_file(folder: Path, name: str, columns: tuple[str, ...]) -> RawFile:
         schema = scanned.collect_schema()
     except _UNREADABLE:
         raise UsageError(f"{path} cannot be read; it must be a whole {_FORMAT[path.suffix]}.") from None
-    if path.suffix == ".csv" and _ends_within_a_line(path, fields=len(schema)):
-        raise UsageError(f"{path} ends in the middle of its last line; it was cut short: export it again.")
     missing = [column for column in columns if column not in schema]
     if missing:
         raise UsageError(
             f"{path} lacks the column{'s' if len(missing) > 1 else ''} {', '.join(missing)}; the first "
             "line must name the columns of the template."
         )
+    if path.suffix == ".csv" and _ends_within_a_line(path, fields=len(schema)):
+        raise UsageError(f"{path} ends in the middle of its last line; it was cut short: export it again.")
     return RawFile(
         path=path,
         columns=columns,
