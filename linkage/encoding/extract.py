@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from linkage.errors import UsageError
@@ -78,8 +80,12 @@ def open_raw_file(folder: Path, name: str, columns: tuple[str, ...]) -> RawFile:
             f"{path} lacks the column{'s' if len(missing) > 1 else ''} {', '.join(missing)}; the first "
             "line must name the columns of the template."
         )
-    if path.suffix == ".csv" and _ends_within_a_line(path, fields=len(schema)):
-        raise UsageError(f"{path} ends in the middle of its last line; it was cut short: export it again.")
+    short = _first_short_row(path, fields=len(schema)) if path.suffix == ".csv" else None
+    if short is not None:
+        raise UsageError(
+            f"{path}, row {short}: the line has fewer fields than the header; it was cut short or broken in two: "
+            "export it again."
+        )
     return RawFile(
         path=path,
         columns=columns,
@@ -88,19 +94,50 @@ def open_raw_file(folder: Path, name: str, columns: tuple[str, ...]) -> RawFile:
     )
 
 
-_LONGEST_LINE = 65_536
-"""Bytes."""
+_BLOCK_BYTES = 1 << 23
 
 
-def _ends_within_a_line(path: Path, *, fields: int) -> bool:
-    """Whether a CSV file has no line end at its end and too few fields before it; polars would fill them in."""
+def _first_short_row(path: Path, *, fields: int) -> int | None:
+    """The first row (from 1) of a CSV file with fewer fields than the header; polars would fill them with nulls.
+
+    Commas are counted, some megabytes at a time; where quotes may hold commas or line ends, line by line.
+    """
+    row = -1  # the header is row 0
+    rest = b""
     with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - _LONGEST_LINE))
-        tail = file.read()
-    if not tail or tail.endswith((b"\n", b"\r")):
-        return False
-    last_line = tail.decode("utf-8", errors="replace").splitlines()[-1]
-    return len(next(csv.reader([last_line]))) < fields
+        while block := file.read(_BLOCK_BYTES):
+            if b'"' in block:
+                return _first_short_quoted_row(path, fields=fields)
+            whole, _, rest = (rest + block).rpartition(b"\n")
+            short = _short_lines(whole + b"\n", fields) if whole else np.empty(0, np.bool_)
+            if short.any():
+                return row + 1 + int(short.argmax())
+            row += len(short)
+    if rest and _short_lines(rest + b"\n", fields).any():
+        return row + 1
+    return None
+
+
+def _short_lines(lines: bytes, fields: int) -> npt.NDArray[np.bool_]:
+    """For each of whole lines without quotes whether it has too few fields; an empty line has none and is none."""
+    characters = np.frombuffer(lines, np.uint8)
+    ends = np.flatnonzero(characters == ord("\n"))
+    commas = np.diff(np.searchsorted(np.flatnonzero(characters == ord(",")), ends), prepend=0)
+    lengths = np.diff(ends, prepend=-1) - 1
+    empty = (lengths == 0) | ((lengths == 1) & (characters[ends - 1] == ord("\r")))
+    short: npt.NDArray[np.bool_] = (commas < fields - 1) & ~empty
+    return short
+
+
+def _first_short_quoted_row(path: Path, *, fields: int) -> int | None:
+    try:
+        with path.open(encoding="utf-8", errors="replace", newline="") as file:
+            for row, values in enumerate(csv.reader(file)):
+                if 0 < len(values) < fields:
+                    return row
+    except csv.Error:  # polars says what is wrong
+        return None
+    return None
 
 
 _FORMAT = {".csv": "CSV file in UTF-8 with a header line", ".parquet": "Parquet file"}

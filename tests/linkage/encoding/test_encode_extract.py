@@ -241,9 +241,17 @@ HEADER = b"client_id,first_name,middle_name,last_name,name_suffix,birth_date,sex
         pytest.param(b"", "cannot be read", id="empty"),
         pytest.param(b"Wilhelmina,Canary,1984-05-03\n", "lacks the columns client_id", id="no header"),
         pytest.param(HEADER.replace(b",ssn", b""), "lacks the column ssn", id="a column missing"),
-        pytest.param(HEADER + b"7,Wilhelmina,,Can", "in the middle of its last line", id="cut short"),
+        pytest.param(HEADER + b"7,,,,,,,,,\n8,Wilhelmina,,Can", "row 2: the line has fewer", id="cut short"),
+        pytest.param(
+            HEADER + b"7,,,,,,,,,\r\n\r\n8,Canary\r\n9,,,,,,,,,\r\n",
+            "fewer fields",
+            id="a line broken in two",
+        ),
+        pytest.param(
+            HEADER + b'7,"Wil,helmina",,,,,,,,\n8,"Canary"\n', "row 2: the line", id="short with quotes"
+        ),
         pytest.param(HEADER + b"Wilhelmina" + b",Canary" * 20 + b"\n", "beyond row 0", id="too many fields"),
-        pytest.param(HEADER + b'"Wilhelmina Canary,,,,,,,,,\n', "beyond row", id="a quote left open"),
+        pytest.param(HEADER + b'"Wilhelmina Canary,,,,,,,,,\n', "fewer fields", id="a quote left open"),
         pytest.param(HEADER + b"Wilhelmina\xff\xfe,,,,,,,,,\n", "beyond row", id="not UTF-8"),
         pytest.param(HEADER.decode().encode("utf-16"), "lacks|cannot", id="UTF-16"),
     ],
