@@ -5,7 +5,7 @@ spills to its temporary directory), so that the warehouse file never holds them.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -211,17 +211,26 @@ def find_candidate_pairs(
     ).fetchall()
     con.execute("drop table brought_pair").fetchall()
     new = dict(con.execute("select rule, count(*) from candidate_pair group by rule").fetchall())
+    return rule_counts(list(blocking_rules(profile)), found, new)
+
+
+def rule_counts(
+    rules: Sequence[str], found: Sequence[Mapping[str, float]], new_pairs: Mapping[int, int]
+) -> list[RuleCount]:
+    """One count per rule, from what was `found` for each (the other fields of `RuleCount`) and the pairs that no
+    earlier rule brought, by the rule's position.
+    """
     return [
         RuleCount(
             rule=name,
             pairs=int(counts["pairs"]),
-            new_pairs=int(new.get(position, 0)),
+            new_pairs=int(new_pairs.get(position, 0)),
             seconds=counts["seconds"],
             dropped_blocks=int(counts["dropped_blocks"]),
             dropped_records=int(counts["dropped_records"]),
             dropped_pairs=int(counts["dropped_pairs"]),
         )
-        for position, (name, counts) in enumerate(zip(blocking_rules(profile), found, strict=True))
+        for position, (name, counts) in enumerate(zip(rules, found, strict=True))
     ]
 
 

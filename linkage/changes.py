@@ -9,6 +9,7 @@ county file chooses: `everything` (the default) depends on nothing but its input
 were last counted.
 """
 
+import time
 from typing import TYPE_CHECKING
 
 from duckdb import CatalogException, DuckDBPyConnection
@@ -20,6 +21,7 @@ from linkage.blocking import (
     build_compared_record,
     most_pairs_of,
     record_columns_sql,
+    rule_counts,
     workbench,
 )
 from linkage.model import blocking_rules
@@ -117,8 +119,9 @@ def _find_changed_pairs(
         create table brought_pair (source_record_id_l bigint, source_record_id_r bigint, rule utinyint);
         """
     ).fetchall()
-    brought = []
+    found: list[dict[str, float]] = []
     for position, rule in enumerate(track(list(blocking_rules(profile).values()), "blocking what changed")):
+        started = time.monotonic()
         in_blocks = blocked_records_sql(rule, of="keyed_record", record="source_record_id")
         changed = blocked_records_sql(
             rule,
@@ -133,13 +136,23 @@ def _find_changed_pairs(
             select block, source_record_id, lacking from ({in_blocks}) semi join touched_block using (block);
             """
         ).fetchall()
-        too_large = con.execute(
+        con.execute(
             f"""
-            select count(*) from ({blocks_sql("blocked_record")})
-            anti join (select block from {warehouse}.dropped_block where rule = {position}) as dropped using (block)
-            where pairs > {most_pairs_of(largest_block)}
+            create or replace table block as
+            select *, block in (select block from {warehouse}.dropped_block where rule = {position}) as is_dropped
+            from ({blocks_sql("blocked_record")})
             """
-        ).fetchall()[0][0]
+        ).fetchall()
+        too_large, dropped_blocks, dropped_records, dropped_pairs = con.execute(
+            f"""
+            select
+                count(*) filter (not is_dropped and pairs > {most_pairs_of(largest_block)}),
+                count(*) filter (is_dropped),
+                coalesce(sum(records) filter (is_dropped), 0),
+                coalesce(sum(pairs) filter (is_dropped), 0)
+            from block
+            """
+        ).fetchall()[0]
         if too_large:
             return None
         pairs = con.execute(
@@ -154,10 +167,18 @@ def _find_changed_pairs(
                 on of_l.source_record_id = l.source_record_id
             where (l.lacking or r.lacking) and l.source_record_id <> r.source_record_id
                 and (of_l.is_changed is null or l.source_record_id < r.source_record_id)
-                and block not in (select block from {warehouse}.dropped_block where rule = {position})
+                and block in (select block from block where not is_dropped)
             """
         ).fetchall()[0][0]
-        brought.append(int(pairs))
+        found.append(
+            {
+                "pairs": pairs,
+                "seconds": time.monotonic() - started,
+                "dropped_blocks": dropped_blocks,
+                "dropped_records": dropped_records,
+                "dropped_pairs": dropped_pairs,
+            }
+        )
     con.execute(
         f"""
         create table changed_pair as
@@ -172,18 +193,7 @@ def _find_changed_pairs(
         """
     ).fetchall()
     new = dict(con.execute("select rule, count(*) from changed_pair group by rule").fetchall())
-    return [
-        RuleCount(
-            rule=name,
-            pairs=brought[position],
-            new_pairs=int(new.get(position, 0)),
-            seconds=0.0,
-            dropped_blocks=0,
-            dropped_records=0,
-            dropped_pairs=0,
-        )
-        for position, name in enumerate(blocking_rules(profile))
-    ]
+    return rule_counts(list(blocking_rules(profile)), found, new)
 
 
 def _prepare_changed_pairs(con: DuckDBPyConnection, warehouse: str) -> None:

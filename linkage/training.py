@@ -32,6 +32,7 @@ from linkage.calibration import (
 from linkage.clustering import LinkEstimate, estimate_links
 from linkage.encoding.profiles import profile_named
 from linkage.errors import UsageError
+from linkage.measures import count_levels, drifting_pairs_sql
 from linkage.model import (
     Comparison,
     Learned,
@@ -45,7 +46,6 @@ from linkage.model import (
 )
 from linkage.model.parts import columns_named
 from linkage.progress import say, step
-from linkage.quality import count_levels, drifting_pairs_sql
 from linkage.records import recorded_profile
 from linkage.scoring import LEAST_WEIGHT_KEPT, labelled_pairs_sql, levels_sql, scored_pairs_sql
 

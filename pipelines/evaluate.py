@@ -14,7 +14,7 @@ from linkage.evaluation import (
     compare_cohorts,
     evaluate,
 )
-from linkage.report import Truth
+from linkage.report.page import Truth
 from pipelines.cohorts import build_cohort_inputs
 from pipelines.linkage_report import KnownTruth, write_linkage_report
 from pipelines.relations import build, load_relations

@@ -24,7 +24,7 @@ from linkage.calibration import threshold_candidates
 from linkage.clustering import THRESHOLDS
 from linkage.errors import CheckFailedError
 from linkage.progress import step
-from linkage.report import MethodComparison, Truth, gather, render
+from linkage.report.page import MethodComparison, Truth, gather, render
 from linkage.training import Model
 from pipelines.models import chosen_model
 from pipelines.workspace import Workspace

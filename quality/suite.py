@@ -149,11 +149,6 @@ def select_suites(
     )
 
 
-def candidate_suites(source: Source) -> list[Suite]:
-    """The suites that a delivery of `source` must meet while it waits in its candidate tables."""
-    return list(select_suites(stage="delivery", source=source.name))
-
-
 def read_suites(folder: Traversable, sources: Sequence[Source]) -> tuple[Suite, ...]:
     """Read the suites of a folder and apply them to `sources`. Raises UsageError as `load_suites` does."""
     files = sorted(

@@ -4,7 +4,7 @@ import dagster as dg
 
 from linkage.decisions import effective_decisions
 from linkage.errors import CheckFailedError
-from linkage.quality import measure_linkage, write_measures
+from linkage.measures import measure_linkage, write_measures
 from pipelines.assets.linkage import linkage_model, person_crosswalk, scored_pair
 from pipelines.linkage_report import write_linkage_report
 from pipelines.models import chosen_model

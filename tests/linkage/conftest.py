@@ -38,6 +38,22 @@ def linked_county() -> Iterator[LinkedCounty]:
         )
 
 
+@pytest.fixture(scope="module")
+def county_copy(linked_county: LinkedCounty) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The invented county's tables in a database of its own, each cluster as a person."""
+    with duckdb.connect() as con:
+        con.execute("set threads = 1").fetchall()
+        for table in ("source_record", "scored_pair", "name_share", "cluster"):
+            con.register("frame", linked_county.con.sql(f"from {table}").pl().to_arrow())
+            con.execute(f"create table {table} as from frame").fetchall()
+            con.unregister("frame")
+        con.execute(
+            "create table person_crosswalk as "
+            "select source, client_id, 'p' || cluster_id as person_id from cluster"
+        ).fetchall()
+        yield con
+
+
 @pytest.fixture
 def con() -> Iterator[duckdb.DuckDBPyConnection]:
     with duckdb.connect() as connection:

@@ -6,7 +6,6 @@ import hashlib
 import re
 from html.parser import HTMLParser
 
-import duckdb
 import polars as pl
 import pytest
 
@@ -21,9 +20,9 @@ from linkage.alternatives import (
     weighed_clients,
 )
 from linkage.evaluation import Agreement, client_groups, evaluate
+from linkage.measures import measure_linkage, write_measures
 from linkage.model import blocking_rules, comparisons
-from linkage.quality import measure_linkage, write_measures
-from linkage.report import MethodComparison, Truth, gather, render
+from linkage.report.page import MethodComparison, Truth, gather, render
 from tests.browser import opened_page
 
 AS_OF = dt.date(2024, 12, 31)
@@ -79,21 +78,12 @@ class Reader(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def county(linked_county):
-    con = duckdb.connect()
-    con.execute("set threads = 1").fetchall()
-    for table in ("source_record", "scored_pair", "name_share", "cluster"):
-        con.register("frame", linked_county.con.sql(f"from {table}").pl().to_arrow())
-        con.execute(f"create table {table} as from frame").fetchall()
-        con.unregister("frame")
-    con.execute(
-        "create table person_crosswalk as select source, client_id, 'p' || cluster_id as person_id from cluster"
-    ).fetchall()
+def county(linked_county, county_copy):
+    con = county_copy
     model = linked_county.model
     measures = measure_linkage(con, model, link_weight=model.calibration.link_weight, as_of_year=AS_OF.year)
     write_measures(con, measures)
-    yield con, linked_county
-    con.close()
+    return con, linked_county
 
 
 @pytest.fixture(scope="module")

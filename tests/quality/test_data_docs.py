@@ -12,7 +12,7 @@ from quality.data_docs import GX_FOLDER_NAME, record_and_write, suite_page
 from quality.history import HISTORY_NAME, read
 from quality.results import ExpectationResult, SuiteResult
 from quality.run import run_suites
-from quality.suite import Expectation, Suite, candidate_suites
+from quality.suite import Expectation, Suite, select_suites
 
 JAIL = declared_sources()["jail"]
 NO_CONTENT = {"meta", "link", "br", "hr", "img", "input"}
@@ -108,7 +108,11 @@ def site(warehouse, tmp_path) -> tuple[Path, list[SuiteResult]]:
     )
     docs = tmp_path / "quality_docs"
     return docs, run_suites(
-        warehouse.path, candidate_suites(JAIL), run_label="2025-03", docs=docs, run_at=on(1)
+        warehouse.path,
+        select_suites(stage="delivery", source="jail"),
+        run_label="2025-03",
+        docs=docs,
+        run_at=on(1),
     )
 
 
@@ -193,7 +197,7 @@ def test_a_suite_that_did_not_run_keeps_its_last_state(site, warehouse):
     before = (docs / "jail_people.html").read_text(encoding="utf-8")
     run_suites(
         warehouse.path,
-        candidate_suites(declared_sources()["ems"]),
+        select_suites(stage="delivery", source="ems"),
         run_label="2025-04",
         docs=docs,
         run_at=on(9),

@@ -5,7 +5,7 @@ import pytest
 
 from linkage.source import declared_sources
 from quality.run import run_suites
-from quality.suite import Expectation, Suite, candidate_suites, load_suites
+from quality.suite import Expectation, Suite, load_suites, select_suites
 
 PLANTED = ("Zebulon", "Quackenbush", "900-55-1234", "1961-02-29", "Q7-PLANTED-ID", "zebulon@example.org")
 JAIL = declared_sources()["jail"]
@@ -98,7 +98,7 @@ def test_engine_results_hold_no_value_even_before_they_are_cut(warehouse, monkey
     monkeypatch.setattr(
         run_module, "_cut", lambda expectation, found: raw.append(repr(found)) or cut(expectation, found)
     )
-    run_suites(warehouse.path, candidate_suites(JAIL), run_label="planted")
+    run_suites(warehouse.path, select_suites(stage="delivery", source="jail"), run_label="planted")
     assert len(raw) > 60
     for planted in PLANTED:
         assert not any(planted in text for text in raw)
@@ -116,7 +116,7 @@ def test_no_query_of_a_suite_fetches_more_than_counts(warehouse, monkeypatch):
         fetched.extend(self._rows)
 
     monkeypatch.setattr(warehouse_dialect.BufferedCursor, "execute", recording)
-    run_suites(warehouse.path, candidate_suites(JAIL), run_label="planted")
+    run_suites(warehouse.path, select_suites(stage="delivery", source="jail"), run_label="planted")
     assert fetched
     for planted in PLANTED:
         assert planted not in repr(fetched)
@@ -124,7 +124,7 @@ def test_no_query_of_a_suite_fetches_more_than_counts(warehouse, monkeypatch):
 
 def test_files_are_for_their_owner_only(warehouse, tmp_path):
     docs = tmp_path / "quality_docs"
-    run_suites(warehouse.path, candidate_suites(JAIL), run_label="x", docs=docs)
+    run_suites(warehouse.path, select_suites(stage="delivery", source="jail"), run_label="x", docs=docs)
     files = [path for path in docs.rglob("*") if path.is_file()]
     assert files
     assert {path.stat().st_mode & 0o777 for path in files} == {0o600}
@@ -141,5 +141,5 @@ def test_great_expectations_reports_to_nobody(warehouse, monkeypatch, name):
         raise AssertionError("a connection was opened")
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
-    run_suites(warehouse.path, candidate_suites(JAIL), run_label="x")
+    run_suites(warehouse.path, select_suites(stage="delivery", source="jail"), run_label="x")
     assert os.environ[name] == "false"

@@ -10,9 +10,10 @@ from linkage.errors import UsageError
 from linkage.source import declared_sources
 from quality.results import ExpectationResult, SuiteResult
 from quality.run import run_suites
-from quality.suite import Expectation, Suite, candidate_suites, select_suites
+from quality.suite import Expectation, Suite, select_suites
 
 JAIL = declared_sources()["jail"]
+OF_JAIL = select_suites(stage="delivery", source="jail")
 
 
 def run(warehouse, suites) -> list[SuiteResult]:
@@ -291,7 +292,7 @@ def test_faultless_deliveries_meet_every_expectation(warehouse):
 def test_a_planted_fault_breaks_exactly_the_expectations_about_it(warehouse, spoil, broken):
     warehouse.change(*spoil)
     concerned = {f"jail_{name.partition('.')[0]}" for name in broken}
-    suites = [suite for suite in candidate_suites(JAIL) if suite.name in concerned or not broken]
+    suites = [suite for suite in OF_JAIL if suite.name in concerned or not broken]
     assert not_met(run(warehouse, suites)) == {f"jail_{name}" for name in broken}
 
 
@@ -471,7 +472,7 @@ def test_braces_in_a_pattern_stand_for_themselves(warehouse):
 
 def test_checking_leaves_the_warehouse_free_and_unchanged(warehouse):
     before = warehouse.path.read_bytes()
-    run(warehouse, candidate_suites(JAIL))
+    run(warehouse, OF_JAIL)
     assert warehouse.path.read_bytes() == before
     warehouse.change("create table later (number integer)")
 
@@ -481,7 +482,7 @@ def test_a_warehouse_open_for_writing_is_one_sentence(warehouse):
         duckdb.connect(warehouse.path),
         pytest.raises(UsageError, match="still open for writing in this process"),
     ):
-        run(warehouse, candidate_suites(JAIL))
+        run(warehouse, OF_JAIL)
 
 
 @pytest.mark.parametrize(
@@ -492,16 +493,22 @@ def test_a_warehouse_that_cannot_be_opened_is_one_sentence(tmp_path, content):
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(UsageError, match=str(path)):
-        run_suites(path, candidate_suites(JAIL), run_label="test")
+        run_suites(path, OF_JAIL, run_label="test")
 
 
 def test_running_twice_finds_the_same(warehouse):
-    first, second = (run(warehouse, candidate_suites(JAIL)) for _ in range(2))
+    first, second = (run(warehouse, OF_JAIL) for _ in range(2))
     assert first == second
 
 
 def test_the_run_is_dated_by_its_caller(warehouse, tmp_path: Path):
     docs = tmp_path / "docs"
     run_at = dt.datetime(2025, 4, 2, 6, 30, tzinfo=dt.UTC)
-    run_suites(warehouse.path, candidate_suites(JAIL), run_label="2025-03", docs=docs, run_at=run_at)
+    run_suites(
+        warehouse.path,
+        OF_JAIL,
+        run_label="2025-03",
+        docs=docs,
+        run_at=run_at,
+    )
     assert "2 Apr 2025, 06:30 UTC (2025-03)" in (docs / "index.html").read_text(encoding="utf-8")

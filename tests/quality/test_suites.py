@@ -5,7 +5,7 @@ import pytest
 
 from linkage.errors import UsageError
 from linkage.source import EncounterKind, Source, SourceColumn, declared_sources
-from quality.suite import REQUIREMENTS, Suite, candidate_suites, load_suites, read_suites, select_suites
+from quality.suite import REQUIREMENTS, Suite, load_suites, read_suites, select_suites
 
 SUITES_FOLDER = resources.files("quality") / "suites"
 FILE_NAMES = sorted(file.name for file in SUITES_FOLDER.iterdir() if file.name.endswith(".toml"))
@@ -67,7 +67,7 @@ def test_every_expectation_says_what_why_and_whose(suite, expectation):
 
 @pytest.mark.parametrize("source", declared_sources().values(), ids=lambda source: source.name)
 def test_every_source_has_the_same_kinds_of_suite(source):
-    names = {suite.name for suite in candidate_suites(source)}
+    names = {suite.name for suite in select_suites(stage="delivery", source=source.name)}
     assert names == {f"{source.name}_people", f"{source.name}_encounter", f"{source.name}_delivery"}
 
 

@@ -4,7 +4,6 @@ import math
 from collections import Counter, defaultdict
 from itertools import combinations
 
-import duckdb
 import numpy as np
 import polars as pl
 import pytest
@@ -13,8 +12,7 @@ from hypothesis import strategies as st
 
 from linkage.blocking import build_compared_record, find_candidate_pairs, workbench
 from linkage.evaluation import client_groups
-from linkage.model import blocking_rules, comparison, comparisons
-from linkage.quality import (
+from linkage.measures import (
     Measure,
     count_levels,
     measure_linkage,
@@ -24,27 +22,19 @@ from linkage.quality import (
     wilson_interval,
     write_measures,
 )
+from linkage.model import blocking_rules, comparison, comparisons
 
 YEAR = 2024
 counts = st.dictionaries(st.sampled_from("abcde"), st.integers(0, 500), min_size=1)
 
 
 @pytest.fixture(scope="module")
-def county(linked_county):
+def county(linked_county, county_copy):
     """A copy of the invented county's tables with each cluster as a person, and its measures by name and slice."""
-    con = duckdb.connect()
-    con.execute("set threads = 1").fetchall()
-    for table in ("source_record", "scored_pair", "name_share", "cluster"):
-        con.register("frame", linked_county.con.sql(f"from {table}").pl().to_arrow())
-        con.execute(f"create table {table} as from frame").fetchall()
-        con.unregister("frame")
-    con.execute(
-        "create table person_crosswalk as select source, client_id, 'p' || cluster_id as person_id from cluster"
-    ).fetchall()
+    con = county_copy
     model = linked_county.model
     measures = measure_linkage(con, model, link_weight=model.calibration.link_weight, as_of_year=YEAR)
-    yield con, linked_county, {(each.measure, each.slice): each for each in measures}
-    con.close()
+    return con, linked_county, {(each.measure, each.slice): each for each in measures}
 
 
 @pytest.fixture(scope="module")

@@ -40,9 +40,9 @@ def splink_charts(
     """Charts of the model (`match_weights`, `m_and_u`), of all scored pairs (`weight_histogram`), of the records in
     the workbench's `compared_record` (`unlinkables`) and of `cases` (`waterfall`, where there are any).
 
-    `scored_pair` is the table of pairs as the connection sees it. A case is a row of `sampled_case`
-    (`linkage.report`): its levels, the shares of the names in common and the unadjusted match weight. The charts hold
-    levels, rates and weights, never a value of a record.
+    `scored_pair` is the table of pairs as the connection sees it. A case is a row of
+    `sampled_case` (`linkage.report.page`): its levels, the shares of the names in common and the unadjusted match weight.
+    The charts hold levels, rates and weights, never a value of a record.
     """
     logger = logging.getLogger("splink")
     level = logger.level

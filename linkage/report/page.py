@@ -23,10 +23,10 @@ from markupsafe import Markup
 from linkage.alternatives import MethodResult
 from linkage.blocking import build_compared_record, workbench
 from linkage.evaluation import CohortAgreement, Evaluation
+from linkage.measures import drifting_pairs_sql
 from linkage.model import adjustments, blocking_rules, comparisons, rarity_columns
-from linkage.quality import drifting_pairs_sql
-from linkage.report_charts import SplinkCharts, splink_charts
-from linkage.report_pictures import Series, bar, line_picture
+from linkage.report.charts import SplinkCharts, splink_charts
+from linkage.report.pictures import Series, bar, line_picture
 from linkage.scoring import WITHIN_COMPONENT, levels_sql
 
 if TYPE_CHECKING:
@@ -450,7 +450,7 @@ def _weight(number: float) -> str:
 @cache
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("linkage", "templates"),
+        loader=jinja2.PackageLoader("linkage.report", "templates"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
