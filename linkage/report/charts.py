@@ -41,8 +41,8 @@ def splink_charts(
     the workbench's `compared_record` (`unlinkables`) and of `cases` (`waterfall`, where there are any).
 
     `scored_pair` is the table of pairs as the connection sees it. A case is a row of
-    `sampled_case` (`linkage.report.page`): its levels, the shares of the names in common and the unadjusted match weight.
-    The charts hold levels, rates and weights, never a value of a record.
+    `sampled_case` (`linkage.report.page`): its levels, the shares of the names in common and the unadjusted match
+    weight. The charts hold levels, rates and weights, never a value of a record.
     """
     logger = logging.getLogger("splink")
     level = logger.level
