@@ -82,7 +82,7 @@ def prepare_people(folders: Mapping[Source, Path], out: Path, *, covers_to: date
         birth_date_either_way=pl.when(pl.col("birth_date").is_not_null()).then(either_way),
     )
     people = people.unique(["source", "client_id", *_IDENTITY], maintain_order=True, keep="first")
-    names = (pl.col("first_name"), pl.col("last_name"))
+    first_sounds = [pl.col(column).list.first() for column in ("first_name_sounds", "last_name_sounds")]
     people = people.select(
         "source",
         "client_id",
@@ -96,10 +96,15 @@ def prepare_people(folders: Mapping[Source, Path], out: Path, *, covers_to: date
         first_name_root=_of_each(people["first_name"], root_of, pl.String()),
         first_name_sound_1=pl.col("first_name_sounds").list.first(),
         last_name_sounds=pl.when(pl.col("last_name_sounds").list.len() > 0).then("last_name_sounds"),
+        name_sounds=pl.concat_list(
+            pl.col(column).fill_null([]) for column in ("last_name_sounds", "first_name_sounds")
+        ).list.unique(maintain_order=True),
         middle_initial=pl.col("middle_name").str.slice(0, 1),
         whole_middle_name=pl.when(pl.col("middle_name").str.len_bytes() > 1).then("middle_name"),
-        names_either_way=pl.when(pl.all_horizontal(name.is_not_null() for name in names)).then(
-            pl.concat_str(pl.min_horizontal(*names), pl.max_horizontal(*names), separator=" ")
+        name_sounds_either_way=pl.when(
+            pl.all_horizontal(sounds.is_not_null() for sounds in first_sounds)
+        ).then(
+            pl.concat_str(pl.min_horizontal(*first_sounds), pl.max_horizontal(*first_sounds), separator=" ")
         ),
     )
     people.write_parquet(out)

@@ -68,9 +68,10 @@ def build_compared_record(con: DuckDBPyConnection, warehouse: str, *, only: str 
 
     - record_number INTEGER: 1 to n in the order of source_record_id.
     - client_number INTEGER: the smallest record_number of the record's client.
-    - under `standard`, names_in_order, names_in_reverse, names_either_way: both names as one number, as given,
-      exchanged, and the same for both; birth_date_either_way_token likewise for day and month;
-      first_name_sound_1, _2 and last_name_sound_1, _2: primary and alternate sound.
+    - under `standard`, names_in_order, names_in_reverse: both names as one number, as given and exchanged;
+      first_name_sound_1, _2 and last_name_sound_1, _2: primary and alternate sound; name_sounds_either_way: both
+      primary sounds as one number, in either order; birth_date_either_way_token likewise for day and month;
+      name_sound_tokens: the sounds of all names.
     - under `high`, first_name_rarity and last_name_rarity 0 to 2 from common to rare, last_name_birth_date_1:
       the first of its list, birth_date_known, and ssn_digits: 9, 4 or null.
     - known_sex, known_zip3 INTEGER: null where sex is U and where the area is withheld (000).

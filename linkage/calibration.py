@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import minimize
+from scipy.optimize import brentq, minimize
 
 if TYPE_CHECKING:
     from linkage.clustering import LinkEstimate
@@ -48,6 +48,12 @@ prior."""
 
 _FIRMNESS_OF_ADJUSTMENT = 2.0
 """Standard deviation of the opinion on an adjustment's weight; its mean is stated with the adjustment."""
+
+
+_PAIRS_PER_SHARED = 250
+"""Pairs with one number among which one is of two people who share it, before anything is seen."""
+
+_LIGHTEST_ADJUSTMENT = -20.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,6 +179,38 @@ def with_link_threshold(
     )
 
 
+def weight_from_excess(
+    match_weights: Numbers, *, pairs_beside: int, share_in_case: float, supposed: float
+) -> float:
+    """The weight of an adjustment for a case that one person's errors explain only in part.
+
+    `match_weights` are those of the pairs in the case, unadjusted; `pairs_beside` are as certainly one person
+    and not in it; `share_in_case` is the share of one person's pairs that errors put there, if errors in
+    different fields are independent. So many pairs of one person are to be expected in the case; what is more
+    is of two people. Before any pair is seen, one pair in 250 is thought to be (an exponential opinion). The
+    weight returned, 0 or less, makes the pairs' mean probability that share; `supposed` where there is none.
+    """
+    seen = len(match_weights)
+    expected = pairs_beside * share_in_case / (1 - share_in_case)
+    if not seen or not pairs_beside or not expected:
+        return supposed
+    two_people = np.linspace(0, seen + 5 * math.sqrt(seen) + 5, 4001)
+    log_likelihood = (
+        seen * np.log(expected + two_people) - two_people - two_people * _PAIRS_PER_SHARED / pairs_beside
+    )
+    likelihood = np.exp(log_likelihood - log_likelihood.max())
+    one_person = float((likelihood * expected / (expected + two_people)).sum() / likelihood.sum())
+
+    def excess_at(weight: float) -> float:
+        return float(_logistic(match_weights + weight).mean()) - one_person
+
+    if excess_at(0.0) <= 0:
+        return 0.0
+    if excess_at(_LIGHTEST_ADJUSTMENT) >= 0:
+        return _LIGHTEST_ADJUSTMENT
+    return round(float(brentq(excess_at, _LIGHTEST_ADJUSTMENT, 0.0)), 3)
+
+
 def threshold_candidates(calibration: Calibration) -> list[float]:
     """The match weights among which the link threshold is chosen, half a unit apart: from even odds to 200 to
     1."""
@@ -201,6 +239,10 @@ def _without_threshold(
     )
 
 
+UNCALIBRATED = _without_threshold(method="none", because="Nothing was learned of it yet.")
+"""Takes the model's weights for what they say, and links nothing."""
+
+
 def _logistic(log2_odds: Numbers) -> Numbers:
     return np.asarray(1 / (1 + np.exp2(-np.clip(log2_odds, -1000, 1000))))
 
@@ -227,7 +269,7 @@ def _fit(labelled: LabelledPairs, supposed: list[float]) -> tuple[float, float, 
 
     heaviest = labelled.weights >= np.median(labelled.weights[labelled.numbers_agree])
     start = [0.0, 1.0, float(np.clip(labelled.numbers_agree[heaviest].mean(), 0.5, 0.999)), 1e-3, *supposed]
-    bounds = [(-20, 20), (0.2, 3), (0.5, 1), (0, 0.2), *[(-20.0, 0.0)] * len(supposed)]
+    bounds = [(-20, 20), (0.2, 3), (0.5, 1), (0, 0.2), *[(_LIGHTEST_ADJUSTMENT, 0.0)] * len(supposed)]
     found = minimize(improbability, np.array(start), method="L-BFGS-B", bounds=bounds).x
     intercept, slope, plateau, strangers = (round(float(value), 4) for value in found[:4])
     return intercept, slope, plateau, strangers, [float(value) for value in found[4:]]

@@ -194,7 +194,7 @@ def levels_sql(of: Sequence[Comparison] | None = None, *, profile: str = "standa
         counting, token = common_bits(bits), bits.replace("_bits", "_token")
         only_if_unequal = f"if({token}_l <> {token}_r, {counting}, null)"
         counted[counting] = (f"{bits}_common", only_if_unequal if profile == "standard" else counting)
-    gammas, commons = [], []
+    gammas = []
     for each in chosen:
         branches = []
         for level in each.levels:
@@ -205,7 +205,12 @@ def levels_sql(of: Sequence[Comparison] | None = None, *, profile: str = "standa
             branches.append(f"else {number}" if when is None else f"when {when} then {number}")
         gammas.append(f"cast(case {' '.join(branches)} end as tinyint) as {each.column}")
     compared = {column for each in chosen for column in each.columns_compared()}
-    commons = [f"{counting} as {name}" for name, counting in counted.values() if f"{name[:-7]}_1" in compared]
+    conditions = [level.when or "" for each in chosen for level in each.levels]
+    commons = [
+        f"{reckoned} as {name}"
+        for counting, (name, reckoned) in counted.items()
+        if any(counting in condition for condition in conditions)
+    ]
     rarities = [level.rarity_of for each in chosen for level in each.levels if level.rarity_of]
     columns = [f"l.{column} as {column}_l, r.{column} as {column}_r" for column in sorted(compared)]
     shares = [f"l.tf_{column} as tf_{column}" for column in rarities]

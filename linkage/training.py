@@ -23,10 +23,12 @@ from splink.blocking_rule_library import CustomRule
 
 from linkage.blocking import LARGEST_BLOCK, build_compared_record, find_candidate_pairs, workbench
 from linkage.calibration import (
+    UNCALIBRATED,
     Calibration,
     LabelledPairs,
     calibrate,
     threshold_candidates,
+    weight_from_excess,
     with_link_threshold,
 )
 from linkage.clustering import LinkEstimate, estimate_links
@@ -39,6 +41,7 @@ from linkage.model import (
     Parameters,
     Session,
     adjustments,
+    comparison,
     comparisons,
     linkage_model,
     rarity_columns,
@@ -205,6 +208,8 @@ def train(
                 "not learned, and without weight"
             )
         parameters, unobserved, unlearned = _learned(learned_settings, profile, prior, strangers, seen)
+        with step("learning where one number is of two people"):
+            parameters = _with_shared_numbers(con, parameters, seed=seed, max_pairs=max_pairs)
         with step("blocking"):
             rules = find_candidate_pairs(con, largest_block=largest_block, profile=profile)
         with step("calibrating"):
@@ -424,17 +429,54 @@ def _count_levels_in_matches(
     con: DuckDBPyConnection, profile: str, *, seed: int, max_pairs: int
 ) -> dict[str, int]:
     """For each comparison, how many probable matches it says something for (of at most `max_pairs`)."""
-    matches = con.execute("select count(*) from probable_match").fetchall()[0][0]
+    _take_probable_matches(con, seed=seed, max_pairs=max_pairs)
+    columns = ", ".join(f"count(*) filter ({each.column} >= 0)" for each in comparisons(profile))
+    counts = con.execute(f"select {columns} from ({levels_sql(profile=profile)})").fetchall()[0]
+    return {each.name: int(count) for each, count in zip(comparisons(profile), counts, strict=True)}
+
+
+def _take_probable_matches(con: DuckDBPyConnection, *, seed: int, max_pairs: int, only: str = "true") -> None:
+    """Create `candidate_pair`: probable matches, or those of them with `only`, at most about `max_pairs`."""
+    matches = con.execute(f"select count(*) from probable_match where {only}").fetchall()[0][0]
     con.execute(
         f"""
         create or replace table candidate_pair as
         select l as record_number_l, r as record_number_r, 0::utinyint as rule from probable_match
-        where hash(l, r, {seed}) % {max(matches, 1)} < {max_pairs}
+        where {only} and hash(l, r, {seed}) % {max(matches, 1)} < {max_pairs}
         """
     ).fetchall()
-    columns = ", ".join(f"count(*) filter ({each.column} >= 0)" for each in comparisons(profile))
-    counts = con.execute(f"select {columns} from ({levels_sql(profile=profile)})").fetchall()[0]
-    return {each.name: int(count) for each, count in zip(comparisons(profile), counts, strict=True)}
+
+
+def _with_shared_numbers(
+    con: DuckDBPyConnection, parameters: Parameters, *, seed: int, max_pairs: int
+) -> Parameters:
+    """The parameters with the adjustments learned that are `learned_from` an excess of pairs with one number."""
+    _take_probable_matches(con, seed=seed, max_pairs=max_pairs, only="by_ssn")
+    weighed = scored_pairs_sql(parameters, UNCALIBRATED, lower_weight=-math.inf)
+    learned = {}
+    for adjustment in adjustments(parameters.profile):
+        if adjustment.learned_from != "excess":
+            continue
+        looked_at = [comparison(name, parameters.profile) for name in adjustment.when if name != "ssn"]
+        tells = " and ".join(f"{each.column} >= 0" for each in looked_at)
+        found = con.execute(
+            f"""
+            select unadjusted_match_weight as match_weight, coalesce(adjustment = ?, false) as in_case
+            from ({weighed}) where {tells}
+            """,
+            [adjustment.name],
+        ).fetchnumpy()
+        in_case = np.asarray(found["in_case"], dtype=np.bool_)
+        learned[adjustment.name] = weight_from_excess(
+            np.sort(np.asarray(found["match_weight"], dtype=np.float64)[in_case]),
+            pairs_beside=int((~in_case).sum()),
+            share_in_case=math.prod(
+                sum(parameters.levels[each.name][level].m for level in adjustment.when[each.name])
+                for each in looked_at
+            ),
+            supposed=adjustment.match_weight,
+        )
+    return replace(parameters, adjustments={**parameters.adjustments, **learned})
 
 
 def _hold_sessions(
@@ -567,7 +609,11 @@ def _calibrated(
     """Calibrate on the candidate pairs, or on a sample of `max_pairs` of them; parameters with adjustments
     learned."""
     candidates = con.execute("select count(*) from candidate_pair").fetchall()[0][0]
-    learnable = {each.name: each.match_weight for each in adjustments(parameters.profile) if each.learned}
+    learnable = {
+        each.name: each.match_weight
+        for each in adjustments(parameters.profile)
+        if each.learned_from == "agreement"
+    }
     numbers = " ".join(f"when '{name}' then {number}" for number, name in enumerate(learnable, start=1))
     labelled = con.execute(
         f"""

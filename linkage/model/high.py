@@ -289,7 +289,7 @@ _ADJUSTMENTS = (
         match_weight=-4.0,
         because="Supposed, as in the standard model: among pairs with one last name and birth date siblings are some"
         " sixteen times likelier than strangers who happen to share both.",
-        learned=True,
+        learned_from="agreement",
     ),
     Adjustment(
         name="number_shared_in_a_family",
@@ -303,7 +303,7 @@ _ADJUSTMENTS = (
         match_weight=-12.0,
         because="Supposed, as in the standard model: in a family one number in 250 is another member's, where among"
         " strangers it would be one in a million.",
-        learned=False,
+        learned_from="excess",
     ),
 )
 

@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from linkage.records import FILTER_WORDS
 
@@ -126,8 +127,10 @@ class Adjustment:
     """A case in which the comparisons are not independent, so that their sum says too much.
 
     `when` maps comparisons to the levels in which the pair must be, all of them. `match_weight` is what is
-    added, with `because` the reason for that number; where `learned`, calibration replaces it by what the
-    labelled pairs say. The unadjusted weight stays beside the adjusted one.
+    added where nothing can be learned of it, with `because` the reason for that number. It is `learned_from`
+    "agreement", by calibration, from how often numbers agree in the case; or from "excess", for cases in which
+    numbers do agree: from how many more pairs are in it than errors in one person's records explain. The
+    unadjusted weight stays beside the adjusted one.
     """
 
     name: str
@@ -135,7 +138,7 @@ class Adjustment:
     when: Mapping[str, frozenset[str]]
     match_weight: float
     because: str
-    learned: bool
+    learned_from: Literal["agreement", "excess"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -202,3 +205,13 @@ def dice_at_least(bits: str, hundredths: int) -> str:
     numbers.
     """
     return f"200 * ({common_bits(bits)}) >= {hundredths} * (cast({bits}_count_l as integer) + {bits}_count_r)"
+
+
+def dice_across(bits: str, side: str, other_bits: str, opposite: str, hundredths: int) -> str:
+    """SQL: `dice_at_least` of one filter on `side` ("l" or "r") and another filter on the opposite side."""
+    common = " + ".join(
+        f"cast(bit_count({bits}_{word}_{side} & {other_bits}_{word}_{opposite}) as integer)"
+        for word in range(1, FILTER_WORDS + 1)
+    )
+    counts = f"cast({bits}_count_{side} as integer) + {other_bits}_count_{opposite}"
+    return f"200 * ({common}) >= {hundredths} * ({counts})"

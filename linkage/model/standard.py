@@ -7,6 +7,7 @@ from linkage.model.parts import (
     Level,
     LinkageModel,
     Session,
+    dice_across,
     dice_at_least,
     equal,
     missing,
@@ -19,6 +20,23 @@ def _sounds_alike(name: str) -> str:
 
 
 _NAMES_SWAPPED = "names_in_order_l = names_in_reverse_r"
+
+
+def _crossed(side: str, opposite: str) -> str:
+    """SQL: the first name of one side is pronounced like the last name of the other."""
+    alike = (
+        f"first_name_sound_{one}_{side} = last_name_sound_{other}_{opposite}"
+        for one in (1, 2)
+        for other in (1, 2)
+    )
+    return f"({' or '.join(alike)})"
+
+
+_ONE_NAME_CROSSED = f"{_crossed('l', 'r')} or {_crossed('r', 'l')}"
+_SWAPPED_WITH_A_SLIP = " or ".join(
+    f"{_crossed(side, opposite)} and {dice_across('last_name_bits', side, 'first_name_bits', opposite, 51)}"
+    for side, opposite in ("lr", "rl")
+)
 
 COMPARISONS = (
     Comparison(
@@ -54,6 +72,16 @@ COMPARISONS = (
                 name="somewhat_similar",
                 says="Spelt somewhat alike (Dice .51).",
                 when=dice_at_least("first_name_bits", 51),
+            ),
+            Level(
+                name="swapped_with_a_slip",
+                says="First and last name are exchanged, and one of them is misspelt.",
+                when=_SWAPPED_WITH_A_SLIP,
+            ),
+            Level(
+                name="one_name_crossed",
+                says="One's first name is pronounced like the other's last name.",
+                when=_ONE_NAME_CROSSED,
             ),
             Level(name="different", says="Different first names.", when=None),
         ),
@@ -91,6 +119,12 @@ COMPARISONS = (
                 name="somewhat_similar",
                 says="Spelt somewhat alike (Dice .51).",
                 when=dice_at_least("last_name_bits", 51),
+            ),
+            Level(
+                name="swap_counted",
+                says="Different, but a first name like a last name is already counted with the first name.",
+                when=_ONE_NAME_CROSSED,
+                tells_nothing=True,
             ),
             Level(name="different", says="Different last names.", when=None),
         ),
@@ -268,7 +302,7 @@ _ADJUSTMENTS = (
         match_weight=-4.0,
         because="Supposed: one birth in 60 is of twins, so among pairs with one last name and birth date siblings"
         " are some sixteen times likelier than strangers who happen to share both.",
-        learned=True,
+        learned_from="agreement",
     ),
     Adjustment(
         name="number_shared_in_a_family",
@@ -282,30 +316,21 @@ _ADJUSTMENTS = (
         match_weight=-12.0,
         because="Supposed: in a family one number in 250 is another member's, where among strangers it would be"
         " one in a million.",
-        learned=False,
+        learned_from="excess",
     ),
 )
 
 _BLOCKING_RULES = (
     BlockingRule(
-        name="last_name_and_birth_date",
-        says="A last name, or a part of it, pronounced alike, and the birth date.",
-        columns=("last_name_sound_tokens", "birth_date_either_way_token"),
+        name="name_sound_and_birth_date",
+        says="A name pronounced like a name of the other, first, last or part of one, and the birth date: finds a"
+        " misspelt name, a changed other name, and exchanged names.",
+        columns=("name_sound_tokens", "birth_date_either_way_token"),
     ),
     BlockingRule(
         name="first_name_and_birth_date",
         says="The first name or a nickname of it, and the birth date: finds changed last names.",
         columns=("first_name_root_token", "birth_date_either_way_token"),
-    ),
-    BlockingRule(
-        name="first_sound_and_birth_date",
-        says="A first name pronounced alike, and the birth date: finds a misspelt first name with a new last name.",
-        columns=("first_name_sound_1", "birth_date_either_way_token"),
-    ),
-    BlockingRule(
-        name="swapped_names_and_birth_date",
-        says="First and last names exchanged, and the birth date.",
-        columns=("names_either_way", "birth_date_either_way_token"),
     ),
     BlockingRule(
         name="names_and_birth_year_month",
@@ -323,9 +348,9 @@ _BLOCKING_RULES = (
         columns=("last_name_sound_tokens", "first_name_sound_1", "birth_month_day_token"),
     ),
     BlockingRule(
-        name="whole_name_without_birth_date",
-        says="First and last name the same or exchanged, where one side has no whole birth date.",
-        columns=("names_either_way",),
+        name="names_without_birth_date",
+        says="Both names pronounced alike, or exchanged, where one side has no whole birth date.",
+        columns=("name_sounds_either_way",),
         one_lacks="birth_date_token",
     ),
     BlockingRule(
@@ -364,6 +389,12 @@ _BLOCKING_RULES = (
         rests_on_ssn=True,
     ),
     BlockingRule(
+        name="ssn5_and_names",
+        says="The first five digits of the Social Security number, and both names pronounced alike, or exchanged.",
+        columns=("ssn5_token", "name_sounds_either_way"),
+        rests_on_ssn=True,
+    ),
+    BlockingRule(
         name="ssn",
         says="The whole Social Security number.",
         columns=("ssn_token",),
@@ -373,7 +404,8 @@ _BLOCKING_RULES = (
 
 """The rules that rest on the Social Security number come last, so that calibration can tell which pairs only
 they brought (`linkage.calibration`). `birth_date_either_way_token` is the same for a date and for the date with
-day and month exchanged; `names_either_way` is the same for a name and for its exchange."""
+day and month exchanged; `name_sounds_either_way` is the same for names and for their
+exchange."""
 
 _WHOLE_NAME = "first_name_token is null or last_name_token is null"
 _COMPARED_COLUMNS = (
@@ -383,6 +415,7 @@ _COMPARED_COLUMNS = (
     "last_name_part_tokens",
     "len(last_name_part_tokens)::tinyint as last_name_parts",
     "last_name_sound_tokens",
+    "list_concat(coalesce(last_name_sound_tokens, []), coalesce(first_name_sound_tokens, [])) as name_sound_tokens",
     *(
         f"{name}_sound_tokens[{number}] as {name}_sound_{number}"
         for name in ("first_name", "last_name")
@@ -390,7 +423,9 @@ _COMPARED_COLUMNS = (
     ),
     f"if({_WHOLE_NAME}, null, (hash(first_name_token, last_name_token) >> 1)::bigint) as names_in_order",
     f"if({_WHOLE_NAME}, null, (hash(last_name_token, first_name_token) >> 1)::bigint) as names_in_reverse",
-    "least(names_in_order, names_in_reverse) as names_either_way",
+    "if(first_name_sound_1 is null or last_name_sound_1 is null, null,"
+    " (hash(least(first_name_sound_1, last_name_sound_1), greatest(first_name_sound_1, last_name_sound_1)) >> 1)"
+    "::bigint) as name_sounds_either_way",
     "suffix_token",
     "middle_name_token",
     "middle_initial_token",

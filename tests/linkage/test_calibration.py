@@ -11,6 +11,7 @@ from linkage.calibration import (
     LabelledPairs,
     calibrate,
     threshold_candidates,
+    weight_from_excess,
     with_link_threshold,
 )
 from linkage.clustering import LinkEstimate
@@ -70,6 +71,32 @@ def test_an_adjustment_of_which_nothing_is_seen_stays_as_supposed():
         labelled(5_000, intercept=0, slope=1), supposed_adjustments={"possible_twins": -4.0}
     )
     assert learned["possible_twins"] == pytest.approx(-4, abs=0.01)
+
+
+def test_a_case_that_errors_explain_loses_no_weight():
+    weight = weight_from_excess(np.full(40, 3.0), pairs_beside=9_960, share_in_case=0.004, supposed=-12.0)
+    assert -2.0 < weight <= 0.0
+
+
+def test_a_case_far_beyond_what_errors_explain_weighs_as_little_as_its_pairs_are_one_person():
+    weights = np.full(400, 6.0)
+    weight = weight_from_excess(weights, pairs_beside=9_600, share_in_case=0.001, supposed=-12.0)
+    assert 1 / (1 + 2 ** -(6.0 + weight)) == pytest.approx(9.61 / 400, abs=0.005)
+
+
+def test_the_more_pairs_beyond_what_errors_explain_the_less_each_weighs():
+    learned = [
+        weight_from_excess(np.full(seen, 6.0), pairs_beside=9_600, share_in_case=0.001, supposed=-12.0)
+        for seen in (5, 20, 80, 320, 1_280)
+    ]
+    assert learned == sorted(learned, reverse=True)
+    assert learned[0] > learned[-1]
+
+
+def test_a_case_never_seen_weighs_what_is_supposed():
+    none = np.array([])
+    assert weight_from_excess(none, pairs_beside=900, share_in_case=0.01, supposed=-12.0) == -12.0
+    assert weight_from_excess(np.ones(3), pairs_beside=0, share_in_case=0.01, supposed=-12.0) == -12.0
 
 
 def test_too_few_labels_are_said_and_the_model_stays_as_it_is():

@@ -136,10 +136,10 @@ def test_a_block_that_is_too_large_is_left_out_and_reported(con):
     with workbench(con) as warehouse:
         build_compared_record(con, warehouse)
         dropped = {count.rule: count for count in find_candidate_pairs(con, largest_block=20)}
-        assert dropped["last_name_and_birth_date"].dropped_blocks >= 1
-        assert dropped["last_name_and_birth_date"].dropped_pairs >= 30 * 29 // 2
+        assert dropped["name_sound_and_birth_date"].dropped_blocks >= 1
+        assert dropped["name_sound_and_birth_date"].dropped_pairs >= 30 * 29 // 2
         kept = {count.rule: count for count in find_candidate_pairs(con, largest_block=30)}
-        assert kept["last_name_and_birth_date"].dropped_blocks == 0
+        assert kept["name_sound_and_birth_date"].dropped_blocks == 0
 
 
 def test_being_seen_often_does_not_make_a_name_common(con):

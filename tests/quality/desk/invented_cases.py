@@ -36,7 +36,7 @@ def invented_case(number: int, **changed) -> Case:
         "match_probability": 0.7388,
         "unadjusted_match_weight": 1.5,
         "adjustment": None,
-        "blocking_rule": "last_name_and_birth_date",
+        "blocking_rule": "name_sound_and_birth_date",
         "linked": False,
         "affected": 3,
         "information": 2.49,

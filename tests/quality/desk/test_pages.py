@@ -158,7 +158,7 @@ SCORES = [
     "links from",
     "2.49",
     "two people</strong> since",
-    "last_name_and_birth_date",
+    "name_sound_and_birth_date",
 ]
 
 
@@ -171,7 +171,7 @@ def test_scores_stay_hidden_until_the_steward_has_answered(desk, come_in):
     browser.answer("unsure")
     after = browser.get("/case/0000000000000001")
     assert [
-        score for score in ("73.9", "+1.5", "1.94", "last_name_and_birth_date") if score not in after
+        score for score in ("73.9", "+1.5", "1.94", "name_sound_and_birth_date") if score not in after
     ] == []
 
 
