@@ -92,6 +92,17 @@ class ReviewPolicy:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SteppingUpPolicy:
+    """What the county counts in the measures of Stepping Up.
+
+    `connected_by` are the kinds of encounters that connect a person to behavioral-health care after jail; an
+    emergency department visit is none.
+    """
+
+    connected_by: tuple[str, ...] = ("outpatient_bh",)
+
+
+@dataclass(frozen=True, kw_only=True)
 class CountySettings:
     """One validated county file, with the SHA-256 of its bytes. `profile` is the encoding profile of every
     delivery that the county takes."""
@@ -105,6 +116,7 @@ class CountySettings:
     linkage: LinkagePolicy
     release: ReleasePolicy
     review: ReviewPolicy
+    stepping_up: SteppingUpPolicy
     cohorts: tuple[CohortDefinition, ...]
     sha256: str
 
@@ -165,6 +177,7 @@ def load_settings(path: Path) -> CountySettings:
         linkage=_read_linkage(reader, top.get("linkage", {})),
         release=_read_release(reader, top.get("release", {})),
         review=_read_review(reader, top.get("review", {})),
+        stepping_up=_read_stepping_up(reader, top.get("stepping_up", {})),
         cohorts=parse_cohorts(top.get("cohorts", [])),
         sha256=hashlib.sha256(text).hexdigest(),
     )
@@ -178,6 +191,7 @@ _TOP_SECTIONS = {
     "linkage",
     "release",
     "review",
+    "stepping_up",
     "cohorts",
 }
 
@@ -323,6 +337,19 @@ def _read_review(reader: _SectionReader, table: Any) -> ReviewPolicy:
         queue_size=reader.whole_number(keys, "queue_size", where, defaults.queue_size, at_least=1),
         double_review_share=reader.share(keys, "double_review_share", where, defaults.double_review_share),
     )
+
+
+def _read_stepping_up(reader: _SectionReader, table: Any) -> SteppingUpPolicy:
+    where = "[stepping_up]"
+    keys = reader.section(table, where, required=set(), optional=_field_names(SteppingUpPolicy))
+    kinds = keys.get("connected_by", list(SteppingUpPolicy.connected_by))
+    declared = [kind.name for source in declared_sources().values() for kind in source.kinds]
+    if not isinstance(kinds, list) or any(kind not in declared or kind == "ed" for kind in kinds):
+        raise UsageError(
+            f"{reader.path}, {where} connected_by: expected kinds of encounters out of "
+            f"{', '.join(kind for kind in declared if kind != 'ed')}; an emergency department visit connects nobody."
+        )
+    return SteppingUpPolicy(connected_by=tuple(kinds))
 
 
 def _field_names(policy: type) -> set[str]:

@@ -53,8 +53,14 @@ def run_parameter(county: CountyWorkspace, config: AsOf) -> dg.MaterializeResult
             )
         connection.execute(
             "create or replace table run_parameter as select ?::date as as_of, ?::varchar as county, "
-            "?::integer as small_cell_threshold, ?::boolean as include_minors",
-            [as_of, settings.name, settings.release.small_cell_threshold, settings.release.include_minors],
+            "?::integer as small_cell_threshold, ?::boolean as include_minors, ?::varchar[] as connected_by",
+            [
+                as_of,
+                settings.name,
+                settings.release.small_cell_threshold,
+                settings.release.include_minors,
+                list(settings.stepping_up.connected_by),
+            ],
         ).fetchall()
         describe(connection, described_inputs()["run_parameter"])
     return dg.MaterializeResult(metadata={"as_of": str(as_of)})

@@ -104,6 +104,7 @@ def warehouse(
     clients: Iterable[Client] | None = None,
     as_of: dt.date = AS_OF,
     include_minors: bool = False,
+    connected_by: Sequence[str] = ("outpatient_bh",),
     birth_year: int | None = 1980,
     covered_from: dt.date = dt.date(2015, 1, 1),
     not_covered: Iterable[tuple[str, str]] = (),
@@ -128,8 +129,8 @@ def warehouse(
     create_encounter_kind(connection)
     connection.execute(
         "create table run_parameter as select ?::date as as_of, 'Test County' as county, "
-        "11::integer as small_cell_threshold, ?::boolean as include_minors",
-        [as_of, include_minors],
+        "11::integer as small_cell_threshold, ?::boolean as include_minors, ?::varchar[] as connected_by",
+        [as_of, include_minors, list(connected_by)],
     ).fetchall()
     _fill(
         connection,

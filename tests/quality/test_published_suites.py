@@ -45,7 +45,18 @@ create table cohort_membership as
 create table linkage_quality as
     select measure, 'all' as slice, value, value * 400 as numerator, 400.0 as denominator, 'How to read it.' as note
     from (values ('estimated_precision', 0.995), ('blocking_loss', 0.02), ('drift', 0.01), ('impossible_life', 0.0))
-        as figure (measure, value)
+        as figure (measure, value);
+create table stepping_up_count as
+    select 'screened' as measure, '2025-03' as month, smi, 'all' as charge_class, people
+    from (values ('all', 40), ('smi', 15), ('other', 25)) as counted (smi, people);
+create table stepping_up_measure as
+    select measure, month, smi, charge_class, 0.9 as value, people as numerator, people as denominator
+    from stepping_up_count;
+create table program_definition as
+    select 'act' as program, 'ACT' as label, 'A rule.' as rule, 'A source.' as source, 'Much.' as cannot_see,
+        false as rests_on_sud;
+create table program_screen as
+    select person_id, 'act' as program, 'two admissions' as reasons, false as rests_on_sud from person
 """
 
 
@@ -89,6 +100,31 @@ def test_a_faultless_release_meets_every_expectation(released):
             "insert into person by name select * replace ('nobody' as person_id) from person limit 1",
             {"person.every_person_has_a_client"},
             id="a person without clients",
+        ),
+        pytest.param(
+            "update stepping_up_count set people = 10 where smi = 'smi'",
+            {"stepping_up_measure.small_cells_are_withheld"},
+            id="a measure of ten people",
+        ),
+        pytest.param(
+            "update stepping_up_measure set denominator = null, numerator = null, value = null where smi = 'smi'",
+            {"stepping_up_measure.no_part_stands_alone_withheld"},
+            id="a withheld part beside its complement",
+        ),
+        pytest.param(
+            "update stepping_up_measure set value = 0.5",
+            {"stepping_up_measure.most_bookings_are_screened"},
+            id="few bookings screened",
+        ),
+        pytest.param(
+            "update program_screen set program = 'unheard of' where person_id = 'person1'",
+            {"program_screen.program_is_defined"},
+            id="a screen without a rule",
+        ),
+        pytest.param(
+            "update person set is_minor = true where person_id = 'person0'",
+            {"program_screen.minors_are_left_out"},
+            id="a minor on a list",
         ),
         pytest.param(
             "insert into linkage_quality from linkage_quality limit 1",

@@ -1,0 +1,103 @@
+-- stepping_up_measure
+--
+-- The four key measures of Stepping Up and the measures of screening, by month, for people with serious
+-- mental illness and others: how many are booked, how long they stay, how many are connected to care, how
+-- many come back. An emergency department visit is no connection to care; which contacts are is said in the
+-- county file. People selected for heavy use tend to use less afterwards whatever is done (regression to
+-- the mean), so do not read a fall as an effect of a program.
+--
+-- Cells from fewer people than the county's threshold are withheld, as are those whose complement is; where
+-- that would leave one part of a division to be found by subtraction, the next smallest part is withheld as
+-- well. A month that the jail did not deliver has no row.
+--
+-- Grain: one row per measure, month, smi and charge_class.
+-- Inputs: run_parameter, stepping_up_count
+-- Order: measure, month, smi, charge_class
+-- Source: Council of State Governments Justice Center, "In Focus: Collecting and Analyzing Baseline Data"
+--   (2019); same-day contacts count, as in HEDIS FUM.
+-- Columns:
+--   measure: bookings, people_booked, screened, assessed, length_of_stay, connected_<days>_days or
+--     rebooked_<months>_months_<any, new_charge or technical>.
+--   month: Month of the booking (first four) or of the release, YYYY-MM.
+--   smi: all; smi: a jail assessment at this or an earlier booking found a serious mental illness; other:
+--     none did.
+--   charge_class: all, F, M, other or unknown; divided only where smi is all.
+--   value: Numerator over denominator; for length_of_stay the mean in days.
+--   numerator: Of the denominator: with SMI, screened, assessed, ended, connected or rebooked.
+--   denominator: Bookings, people booked, positive screens, stays ended, releases or people released.
+--   left_out: Releases that could not be followed for the whole time, or stays that have not ended; not in
+--     the denominator.
+--   median_days: Median length of stay in days.
+--   note: Why numbers are missing, where they are.
+with judged as (
+    select
+        stepping_up_count.*,
+        run_parameter.small_cell_threshold as least,
+        if(stepping_up_count.charge_class = 'all' and stepping_up_count.smi <> 'all', 'smi', 'charge_class')
+            as division,
+        stepping_up_count.smi = 'all' and stepping_up_count.charge_class = 'all' as is_total,
+        (stepping_up_count.people > 0 and stepping_up_count.people < run_parameter.small_cell_threshold)
+        or (
+            stepping_up_count.measure <> 'length_of_stay'
+            and (
+                (
+                    stepping_up_count.numerator > 0
+                    and stepping_up_count.numerator < run_parameter.small_cell_threshold
+                )
+                or (
+                    stepping_up_count.denominator > stepping_up_count.numerator
+                    and stepping_up_count.denominator - stepping_up_count.numerator
+                    < run_parameter.small_cell_threshold
+                )
+            )
+        ) as is_small,
+    from stepping_up_count
+    cross join run_parameter
+),
+
+compared as (
+    select
+        *,
+        count(*) filter (where is_small) over whole as withheld_parts,
+        sum(people) filter (where is_small) over whole as withheld_people,
+        row_number() over (
+            partition by measure, month, division, is_total
+            order by is_small or people = 0, people, smi, charge_class
+        ) as place,
+    from judged
+    window whole as (partition by measure, month, division, is_total)
+),
+
+withheld as (
+    select
+        *,
+        is_small
+        or (
+            not is_total
+            and place = 1
+            and withheld_parts > 0
+            and (withheld_parts = 1 or withheld_people < least)
+        ) as is_withheld,
+    from compared
+)
+
+select
+    measure,
+    month,
+    smi,
+    charge_class,
+    case
+        when
+            not is_withheld
+            then if(measure = 'length_of_stay', mean_days, numerator / nullif(denominator, 0))
+    end as value,
+    if(is_withheld, null, numerator) as numerator,
+    if(is_withheld, null, denominator) as denominator,
+    case when not is_withheld and (left_out = 0 or left_out >= least) then left_out end as left_out,
+    if(is_withheld, null, median_days) as median_days,
+    case
+        when is_withheld then 'Withheld: the counts are small, or would give away one that is.'
+        when denominator = 0 then 'Nobody could be followed for the whole time yet.'
+        when left_out > 0 and left_out < least then 'How many were left out is withheld: it is few.'
+    end as note,
+from withheld
