@@ -18,12 +18,16 @@ FLAGS = ("smi", "sud", "suicidality", "homeless", "overdose")
 
 @dataclass(frozen=True, kw_only=True)
 class EncounterKind:
-    """One kind of encounter a source reports, and where it sits in the Sequential Intercept Model (0 to 5)."""
+    """One kind of encounter a source reports, and where it sits in the Sequential Intercept Model (0 to 5).
+
+    `by_day` is true where its times are days without hours, so that nothing tells the order within a day.
+    """
 
     name: str
     label: str
     is_stay: bool
     sim_intercept: int
+    by_day: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -210,17 +210,18 @@ def column_lineage(connection: DuckDBPyConnection, relation: Relation) -> dict[s
 
 
 def create_encounter_kind(connection: DuckDBPyConnection) -> None:
-    """Make the table `encounter_kind` from the declared sources: source, kind, label, is_stay, sim_intercept."""
+    """Make the table `encounter_kind` from the declared sources: source, kind, label, is_stay, sim_intercept,
+    by_day."""
     connection.execute(
         "create or replace table encounter_kind "
-        "(source varchar, kind varchar, label varchar, is_stay boolean, sim_intercept integer)"
+        "(source varchar, kind varchar, label varchar, is_stay boolean, sim_intercept integer, by_day boolean)"
     ).fetchall()
     kinds = [
-        (source.name, kind.name, kind.label, kind.is_stay, kind.sim_intercept)
+        (source.name, kind.name, kind.label, kind.is_stay, kind.sim_intercept, kind.by_day)
         for source in declared_sources().values()
         for kind in source.kinds
     ]
-    marks = ", ".join("(?, ?, ?, ?, ?)" for _ in kinds)
+    marks = ", ".join("(?, ?, ?, ?, ?, ?)" for _ in kinds)
     connection.execute(
         f"insert into encounter_kind values {marks}", [value for kind in kinds for value in kind]
     ).fetchall()

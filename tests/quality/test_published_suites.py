@@ -52,6 +52,11 @@ create table stepping_up_count as
 create table stepping_up_measure as
     select measure, month, smi, charge_class, 0.9 as value, people as numerator, people as denominator
     from stepping_up_count;
+create table crisis_transition as
+    select 'encounters' as counting, 'booking' as from_kind, 'ed' as to_kind, '0-24 h' as gap, 14 as transitions,
+        12 as people;
+create table crisis_contact_measure as
+    select 'ed_brought_by_police' as measure, '2025-03' as month, 0.3 as value, 12 as numerator, 40 as denominator;
 create table program_definition as
     select 'act' as program, 'ACT' as label, 'A rule.' as rule, 'A source.' as source, 'Much.' as cannot_see,
         false as rests_on_sud;
@@ -115,6 +120,16 @@ def test_a_faultless_release_meets_every_expectation(released):
             "update stepping_up_measure set value = 0.5",
             {"stepping_up_measure.most_bookings_are_screened"},
             id="few bookings screened",
+        ),
+        pytest.param(
+            "update crisis_transition set people = 9",
+            {"crisis_transition.small_cells_are_withheld"},
+            id="a step of nine people",
+        ),
+        pytest.param(
+            "update crisis_contact_measure set numerator = 33",
+            {"crisis_contact_measure.small_cells_are_withheld"},
+            id="a figure that leaves seven",
         ),
         pytest.param(
             "update program_screen set program = 'unheard of' where person_id = 'person1'",
