@@ -39,12 +39,16 @@ def headline(workspace: Workspace, truth: Path | None = None) -> str:
             _COUNTS
         ).fetchall()
         cohorts = connection.execute(_COHORTS).fetchall()
+        ((least,),) = connection.execute("select small_cell_threshold from run_parameter").fetchall()
     lines = [
         f"Release {release.release_id}",
         f"  {delivered:>9,} rows delivered = {accepted:,} accepted + {quarantined:,} quarantined",
         f"  {encounters:>9,} encounters of {clients:,} source clients",
         f"  {persons:>9,} persons, {in_two:,} of them in two or more sources",
-        *(f"  {members:>9,} in the cohort: {label}" for label, members in cohorts),
+        *(
+            f"  {'under ' + str(least) if 0 < members < least else format(members, ','):>9} in the cohort: {label}"
+            for label, members in cohorts
+        ),
     ]
     if truth is not None:
         evaluation, of_cohorts = measured_against_truth(workspace, read_truth(truth))

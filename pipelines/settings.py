@@ -17,7 +17,8 @@ from typing import Any, Literal, get_args
 from linkage.encoding.profiles import PROFILES, STANDARD, Profile
 from linkage.errors import PolicyError, UsageError
 from linkage.source import declared_sources
-from pipelines.cohorts import CohortDefinition, parse_cohorts
+from pipelines.cohorts import CohortDefinition, parse_cohorts, preset_cohorts
+from pipelines.cohorts.written import refuse_repeated
 
 LegalBasis = Literal["expert_determination", "limited_data_set", "authorization"]
 Part2Posture = Literal["none", "holds_part_2_records"]
@@ -178,7 +179,7 @@ def load_settings(path: Path) -> CountySettings:
         release=_read_release(reader, top.get("release", {})),
         review=_read_review(reader, top.get("review", {})),
         stepping_up=_read_stepping_up(reader, top.get("stepping_up", {})),
-        cohorts=parse_cohorts(top.get("cohorts", [])),
+        cohorts=_read_cohorts(reader, top),
         sha256=hashlib.sha256(text).hexdigest(),
     )
 
@@ -192,6 +193,7 @@ _TOP_SECTIONS = {
     "release",
     "review",
     "stepping_up",
+    "cohort_presets",
     "cohorts",
 }
 
@@ -350,6 +352,22 @@ def _read_stepping_up(reader: _SectionReader, table: Any) -> SteppingUpPolicy:
             f"{', '.join(kind for kind in declared if kind != 'ed')}; an emergency department visit connects nobody."
         )
     return SteppingUpPolicy(connected_by=tuple(kinds))
+
+
+def _read_cohorts(reader: _SectionReader, top: dict[str, Any]) -> tuple[CohortDefinition, ...]:
+    presets: tuple[CohortDefinition, ...] = ()
+    if "cohort_presets" in top:
+        where = "[cohort_presets]"
+        keys = reader.section(top["cohort_presets"], where, required={"use", "owner"}, optional=set())
+        use = keys["use"]
+        if not isinstance(use, list) or not all(isinstance(name, str) for name in use):
+            raise UsageError(f"{reader.path}, {where} use: expected a list of names of presets.")
+        presets = preset_cohorts(
+            use, owner=reader.text(keys, "owner", where), where=f"{reader.path}, {where} use"
+        )
+    cohorts = (*presets, *parse_cohorts(top.get("cohorts", [])))
+    refuse_repeated(cohorts)
+    return cohorts
 
 
 def _field_names(policy: type) -> set[str]:

@@ -188,43 +188,83 @@ def months_before(day, months):
     return dt.date(year, month + 1, min(day.day, calendar.monthrange(year, month + 1)[1]))
 
 
+def window_begins(rule, day):
+    """First day of a rule's window at an as-of date `day`."""
+    if "within_months" in rule:
+        return months_before(day, rule["within_months"])
+    if "within_days" in rule:
+        return day - rule["within_days"] * DAY
+    if "within" in rule:
+        return dt.date((day - DAY).year, 1, 1)
+    return dt.date.min
+
+
 def holds(rule, mine, day, as_of):
     """Whether a rule of the county file holds for a person with these encounters, at an as-of date `day`."""
     if "all" in rule:
         return all(holds(part, mine, day, as_of) for part in rule["all"])
     if "any" in rule:
         return any(holds(part, mine, day, as_of) for part in rule["any"])
-    begin = months_before(day, rule["within_months"]) if "within_months" in rule else dt.date.min
+    if "of" in rule:
+        return sum(holds(part, mine, day, as_of) for part in rule["of"]) >= rule["at_least"]
+    begin = window_begins(rule, day)
     if "any_flag" in rule:
         return any(
             begin <= each.given.started_at.date() < day
             and any(flagged(each.given, flag) for flag in rule["any_flag"])
             for each in mine
         )
+    countable = [each for each in mine if each.reason is None]
     if "systems_with" in rule:
         met = {
             each.given.source
-            for each in mine
-            if each.reason is None
-            and each.given.kind in rule["systems_with"]
+            for each in countable
+            if each.given.kind in rule["systems_with"]
             and each.given.started_at.date() < day
             and last_day(each, as_of) >= begin
         }
         return len(met) >= rule["at_least"]
+    if "days" in rule:
+        stayed = {
+            each.given.started_at.date() + number * DAY
+            for each in countable
+            if each.given.kind in rule["days"]
+            for number in range((last_day(each, as_of) - each.given.started_at.date()).days + 1)
+        }
+        return sum(begin <= on < day for on in stayed) >= rule["at_least"]
+    if "first" in rule:
+        first = {}
+        for later in countable:
+            followed = any(
+                earlier is not later
+                and earlier.given.kind in rule["first"]
+                and 0 <= (later.given.started_at.date() - last_day(earlier, as_of)).days <= rule["gap_days"]
+                for earlier in countable
+            )
+            if later.given.kind in rule["then"] and followed:
+                started = later.given.started_at.date()
+                first[later.episode_id] = min(started, first.get(later.episode_id, started))
+        return sum(begin <= started < day for started in first.values()) >= rule["at_least"]
+    count = counted(rule["count"], rule.get("only", []), countable, begin, day)
+    return rule["at_least"] <= count <= rule.get("at_most", count)
+
+
+def counted(kinds, only, countable, begin, day):
+    """Episodes of these kinds that began from `begin` to before `day`."""
     first = {}
-    for each in mine:
-        if each.reason is None and each.given.kind in rule["count"]:
+    for each in countable:
+        if each.given.kind in kinds and all(each.given.own.get(fact) for fact in only):
             started = each.given.started_at.date()
             first[each.episode_id] = min(started, first.get(each.episode_id, started))
-    return sum(begin <= started < day for started in first.values()) >= rule["at_least"]
+    return sum(begin <= started < day for started in first.values())
 
 
 def flagged(given, flag):
-    return (
-        given.own.get("smi_screen") == "positive"
-        if flag == "screened_positive"
-        else getattr(given, flag) is True
-    )
+    if flag == "screened_positive":
+        return given.own.get("smi_screen") == "positive"
+    if flag == "disabling_condition":
+        return given.own.get("disabling_condition") is True
+    return getattr(given, flag) is True
 
 
 def last_day(each, as_of):

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from linkage.errors import UsageError
-from pipelines.cohorts import build_cohort_inputs, parse_cohorts
+from pipelines.cohorts import build_cohort_inputs, parse_cohorts, preset_cohorts
+from pipelines.cohorts.presets import shipped_presets
+from pipelines.cohorts.written import rule_json
 from tests.marts.invented import Client, booking, build_up_to, cohort, response, rows, stay, visit, warehouse
 
 COUNTY = tomllib.loads(
@@ -58,6 +60,40 @@ def members(encounters, rule, columns="person_id, evidence", **known):
             "at_least must be a whole number from 1 to 2",
             id="more systems than named",
         ),
+        pytest.param(
+            {"rule": BOOKED | {"at_most": 3}},
+            "at_most is less than at_least, so nobody",
+            id="a tier upside down",
+        ),
+        pytest.param(
+            {"rule": {"all": [BOOKED, BOOKED | {"at_least": 1, "at_most": 3}]}},
+            "at most 3 and for at least 4 of the same, so nobody",
+            id="a contradiction",
+        ),
+        pytest.param({"rule": BOOKED | {"within_days": 30}}, "of the last exactly one", id="two windows"),
+        pytest.param(
+            {"rule": {"count": ["booking"], "at_least": 1, "within": "fiscal_year"}},
+            'within is "calendar_year"',
+            id="an unknown year",
+        ),
+        pytest.param(
+            {"rule": {"days": ["booking"], "at_least": 40, "within_days": 30}},
+            "at_least must be a whole number from 1 to 30",
+            id="more days than the window has",
+        ),
+        pytest.param(
+            {"rule": {"days": ["response"], "at_least": 4, "within_days": 30}},
+            "'response' is no kind of encounter that lasts",
+            id="days of what does not last",
+        ),
+        pytest.param(
+            {"rule": {"top_percent": 80, "of_count": ["ed"], "within_months": 12}},
+            "top_percent must be a number above 0 and at most 50",
+            id="a top that is most",
+        ),
+        pytest.param(
+            {"rule": BOOKED | {"only": ["tall"]}}, "'tall' is no fact of an encounter", id="an unknown fact"
+        ),
         pytest.param({"rule": {"all": [BOOKED]}}, "needs a list of two or more", id="all of one"),
         pytest.param(
             {"rule": {"any": [BOOKED, BOOKED]}}, "lists the same criterion twice", id="twice the same"
@@ -81,6 +117,43 @@ def test_a_definition_without_a_name_and_a_name_given_twice_are_refused():
         parse_cohorts([WRITTEN, WRITTEN])
 
 
+def test_every_preset_has_its_source_and_compiles_or_says_what_it_needs():
+    for name, preset in shipped_presets().items():
+        assert [preset[text][-1] for text in ("source", "says")] == [".", "."], name
+        if "needs" in preset:
+            with pytest.raises(UsageError, match=f"the preset {name} needs"):
+                preset_cohorts([name], owner="O", where="county.toml")
+        else:
+            (made,) = preset_cohorts([name], owner="O", where="county.toml")
+            assert made.owner == "O"
+            assert parse_cohorts([{**preset, "owner": "O", "rule": json.loads(rule_json(made))}]) == (made,)
+
+
+def test_a_preset_that_there_is_not_is_refused():
+    with pytest.raises(UsageError, match="'gotham' is no preset; there are king_county"):
+        preset_cohorts(["gotham"], owner="O", where="county.toml")
+
+
+def test_the_documentation_lists_every_preset():
+    page = (Path(__file__).parents[2] / "docs" / "cohorts.md").read_text(encoding="utf-8")
+    assert [name for name in shipped_presets() if f"`{name}`" not in page] == []
+
+
+def test_evidence_says_what_each_kind_of_criterion_saw():
+    lives = [booking("b", "2024-12-01", "2024-12-03"), visit("v", "2024-12-04"), visit("w", "2024-12-20")]
+    seen = {
+        "days in jail booking: 2 in 60 days": {"days": ["booking"], "at_least": 1, "within_days": 60},
+        "emergency department visit within 2 days of jail booking: 1 in 6 months": {
+            "first": ["booking"], "then": ["ed"], "gap_days": 2, "at_least": 1, "within_months": 6,
+        },
+        "emergency department visit: 2 in the calendar year": {
+            "count": ["ed"], "at_least": 1, "at_most": 3, "within": "calendar_year",
+        },
+    }  # fmt: skip
+    for evidence, rule in seen.items():
+        assert members(lives, rule) == [("ann", evidence)]
+
+
 @pytest.mark.parametrize("names", [["booking"], ["jail"], ["jail.booking"], ["jail", "booking"]])
 def test_kinds_may_be_named_by_themselves_by_source_or_all_of_a_source(names):
     assert cohort(BOOKED | {"count": names}).rule == cohort(BOOKED).rule
@@ -93,7 +166,7 @@ def test_the_rule_is_shown_as_written():
             {"all": [BOOKED | {"count": ["jail.booking"]}, {"any_flag": ["sud"], "within_months": 6}]},
         ]
     }
-    assert json.loads(cohort(rule).rule_json()) == rule
+    assert json.loads(rule_json(cohort(rule))) == rule
 
 
 def test_the_sql_in_a_release_runs_there_and_finds_the_members():

@@ -48,7 +48,10 @@ CLIENTS = ("ann", "bob", "cal")
 OWN = {
     "jail": st.fixed_dictionaries({"smi_screen": st.sampled_from(["positive", "negative", None])}),
     "shelter": st.fixed_dictionaries(
-        {"project_type": st.sampled_from(["es_entry_exit", "es_night_by_night", "rapid_rehousing", None])}
+        {
+            "project_type": st.sampled_from(["es_entry_exit", "es_night_by_night", "rapid_rehousing", None]),
+            "disabling_condition": st.sampled_from([True, False, None]),
+        }
     ),
     "ems": st.fixed_dictionaries(
         {
@@ -168,6 +171,28 @@ RULES = [
     {"count": ["bed_night", "stay"], "at_least": 1, "within_months": 6},
     {"any_flag": ["smi", "screened_positive"], "within_months": 6},
     {"systems_with": ACUTE, "at_least": 2, "within_months": 12},
+    {"count": ["ed"], "at_least": 1, "within_days": 30},
+    {"count": ["booking"], "at_least": 1, "at_most": 1, "within_months": 6},
+    {"count": ["response"], "at_least": 1, "at_most": 2, "only": ["transported"], "within": "calendar_year"},
+    {"count": ["ed", "response"], "at_least": 2, "within": "calendar_year"},
+    {"days": ["booking"], "at_least": 20, "within_months": 1},
+    {"days": ["bed_night", "stay"], "at_least": 2, "within_days": 10},
+    {"first": ["booking"], "then": ["ed"], "gap_days": 1, "at_least": 1, "within_months": 12},
+    {
+        "first": ["ed", "booking"],
+        "then": ["booking", "response"],
+        "gap_days": 7,
+        "at_least": 2,
+        "within_days": 400,
+    },
+    {
+        "of": [
+            {"count": ["booking"], "at_least": 1, "within_months": 6},
+            {"any_flag": ["disabling_condition"]},
+            {"count": ["ed"], "at_least": 1, "within_months": 6},
+        ],
+        "at_least": 2,
+    },
     {"systems_with": ACUTE, "at_least": 3, "within_months": 6},
     {
         "all": [
@@ -222,7 +247,7 @@ GROUPING = st.lists(
 
 
 @FEW
-@given(worlds(most=14), GROUPING, GROUPING, st.sampled_from(RULES[:6]))
+@given(worlds(most=14), GROUPING, GROUPING, st.sampled_from(RULES[:15]))
 def test_membership_at_another_threshold_is_the_rule_on_the_persons_it_makes(world, chosen, other, rule):
     as_of, encounters = world
     clients = [
@@ -245,6 +270,35 @@ def test_membership_at_another_threshold_is_the_rule_on_the_persons_it_makes(wor
     }
     expected = {person_of[client] for client, subject in subject_of.items() if subject in members}
     assert {person for person, rest in found.items() if rest[3]} == expected
+
+
+@FEW
+@given(worlds(), st.sampled_from([10, 25, 34, 50]), st.sampled_from(["within_months", "within"]))
+def test_the_top_share_is_those_with_most_and_ties_stand_or_fall_together(world, percent, window):
+    as_of, encounters = world
+    rule = {
+        "top_percent": percent,
+        "of_count": ["ed", "booking"],
+        window: 12 if window == "within_months" else "calendar_year",
+    }
+    found = memberships(warehouse(encounters, as_of=as_of), rule)
+    judged = [each for each in oracle.judged_encounters(encounters, PERSON_OF, as_of) if each.reason is None]
+    counts = {
+        person: oracle.counted(
+            rule["of_count"],
+            [],
+            [each for each in judged if each.person == person],
+            oracle.window_begins(rule, as_of),
+            as_of,
+        )
+        for person in CLIENTS
+    }
+    users = [count for count in counts.values() if count]
+    enough = [
+        count for count in users if sum(other >= count for other in users) * 100 <= len(users) * percent
+    ]
+    expected = {person for person, count in counts.items() if enough and count >= min(enough)}
+    assert {person for person, rest in found.items() if rest[0]} == expected
 
 
 @FEW

@@ -31,11 +31,17 @@ def settings_of(tmp_path):
 def test_the_sample_county_file_is_valid_and_covers_every_source():
     settings = load_settings(SAMPLE)
     assert set(settings.agreements) == {"jail", "shelter", "ems", "hospital"}
-    assert {cohort.name for cohort in settings.cohorts} == {
+    assert {cohort.name for cohort in settings.cohorts} >= {
         "king_county_familiar_faces",
         "frequent_ed",
         "multi_system",
+        "wake_county",
     }
+
+
+def test_presets_are_used_beside_the_countys_own_cohorts(settings_of):
+    settings = settings_of(COUNTY + '[cohort_presets]\nowner = "O"\nuse = ["wake_county"]')
+    assert [(cohort.name, cohort.owner) for cohort in settings.cohorts] == [("wake_county", "O")]
 
 
 @pytest.mark.parametrize(
@@ -66,6 +72,18 @@ def test_the_sample_county_file_is_valid_and_covers_every_source():
             UsageError,
             "true or false",
             id="text for yes or no",
+        ),
+        pytest.param(
+            COUNTY + '[stepping_up]\nconnected_by = ["ed"]\n',
+            UsageError,
+            "an emergency department visit connects nobody",
+            id="an emergency visit as care",
+        ),
+        pytest.param(
+            COUNTY + '[cohort_presets]\nowner = "O"\nuse = ["camden_core"]\n',
+            UsageError,
+            "camden_core needs diagnoses of chronic conditions",
+            id="a preset that the data cannot tell",
         ),
         pytest.param(
             COUNTY + "[review]\nqueue_size = 0\n", UsageError, "at least 1", id="an empty review queue"
