@@ -425,6 +425,68 @@ def decide(
     click.echo(f"{recorded} recorded in {county.stewardship}; the next run keeps to it.")
 
 
+@cli.command(
+    epilog=_example(
+        "familiar-faces retract --workspace county --file retractions.csv --by 'A. Steward'",
+    )
+)
+@_workspace_option
+@click.argument("source", required=False)
+@click.option("--client", "clients", multiple=True, help="A pseudonymous client id; may be repeated.")
+@click.option(
+    "--encounter", "encounters", multiple=True, help="A pseudonymous encounter id; may be repeated."
+)
+@click.option(
+    "--file", "file", type=_EXISTING_FILE, help="A CSV file instead: source, client_id, encounter_id."
+)
+@click.option("--by", "recorded_by", help="Who records it.")
+@click.option(
+    "--effective", type=click.DateTime(["%Y-%m-%d"]), help="The day from which it holds (default: today)."
+)
+@click.option("--list", "list_them", is_flag=True, help="Print every retraction, as CSV.")
+def retract(
+    workspace: Path,
+    source: str | None,
+    clients: tuple[str, ...],
+    encounters: tuple[str, ...],
+    file: Path | None,
+    recorded_by: str | None,
+    effective: dt.datetime | None,
+    list_them: bool,
+) -> None:
+    """Record clients or encounters that must no longer be anywhere; the next run takes them out.
+
+    Sealed, expunged, consent revoked or deleted at the source: the reason is not recorded. Ids are pseudonymous, as
+    an agency's `encode --retractions` writes them. Afterwards `familiar-faces release recall` names the releases that
+    held them.
+    """
+    from pipelines.retraction import Tombstone, read_retraction_file, record_retractions, retractions
+    from pipelines.workspace import Workspace
+
+    county = Workspace(workspace)
+    county.settings()
+    if list_them:
+        click.echo(retractions(county).write_csv(), nl=False)
+        return
+    now = dt.datetime.now(dt.UTC)
+    effective_on = effective.date() if effective else now.date()
+    if (file is None) == (source is None) or (source and not clients and not encounters):
+        raise UsageError("Name a source and its --client or --encounter ids, or a --file, or --list.")
+    if file is not None:
+        tombstones = read_retraction_file(file, effective_on)
+    else:
+        assert source is not None
+        tombstones = [
+            *(Tombstone(source=source, client_id=each, effective_on=effective_on) for each in clients),
+            *(Tombstone(source=source, encounter_id=each, effective_on=effective_on) for each in encounters),
+        ]
+    recorded = record_retractions(county, tombstones, recorded_by=recorded_by or "", now=now)
+    click.echo(
+        f"{recorded} of {len(tombstones)} recorded, the others were there before. The next run takes them out; then "
+        "run `familiar-faces release recall`."
+    )
+
+
 @cli.group(
     invoke_without_command=True,
     epilog=_example("familiar-faces review --workspace county --steward 'A. Steward'"),
@@ -542,6 +604,22 @@ def release_list(workspace: Path) -> None:
     for published in list_releases(Workspace(workspace)):
         mark = "*" if current is not None and published.release_id == current.release_id else " "
         click.echo(f"{mark} {published.release_id}  {published.database}")
+
+
+@release.command("recall", epilog=_example("familiar-faces release recall --workspace county --delete"))
+@_workspace_option
+@click.option("--delete", is_flag=True, help="Delete them. Whoever has a copy must be asked to do the same.")
+def release_recall(workspace: Path, delete: bool) -> None:
+    """Name the releases that hold what was retracted since, and with --delete delete them."""
+    from pipelines.retraction import recall, releases_to_recall
+    from pipelines.workspace import Workspace
+
+    county, today = Workspace(workspace), dt.datetime.now(dt.UTC).date()
+    found = recall(county, today) if delete else releases_to_recall(county, today)
+    for published in found:
+        click.echo(f"{published.release_id}  {'deleted' if delete else published.database}")
+    if not found:
+        click.echo("No release holds what was retracted.")
 
 
 @release.command("verify", epilog=_example("familiar-faces release verify --workspace county"))

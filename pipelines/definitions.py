@@ -8,6 +8,7 @@ from pipelines.assets.linkage import linkage_assets
 from pipelines.assets.linkage_quality import quality_assets
 from pipelines.assets.marts import mart_assets
 from pipelines.assets.release import release, release_checks
+from pipelines.assets.retraction import erasure
 from pipelines.assets.stewardship import stewardship_assets, stewardship_checks
 from pipelines.resources import CountyWorkspace
 
@@ -40,6 +41,7 @@ defs = dg.Definitions(
         *mart_assets,
         *stewardship_assets,
         release,
+        erasure,
     ],
     asset_checks=[release_checks, *stewardship_checks],
     jobs=[train_linkage_model, refresh, publish_release],

@@ -10,6 +10,7 @@ from linkage.source import Source, declared_sources
 from pipelines.checks import check_results, first_failure, nothing_to_check, of_another_profile, specs
 from pipelines.ingest import landed_months, load_candidate, pending_months, prepare_warehouse, promote
 from pipelines.resources import WAREHOUSE_POOL, CountyWorkspace
+from pipelines.retraction import withdraw
 from quality.run import run_suites
 from quality.suite import select_suites
 
@@ -39,9 +40,11 @@ def delivery_asset(source: Source) -> dg.AssetsDefinition:
         workspace = county.open()
         profile = workspace.settings().profile
         asked_for = {partition[:7] for partition in context.partition_keys}
-        landed = asked_for & set(landed_months(workspace.landing, source))
         with county.warehouse() as connection:
             prepare_warehouse(connection, profile)
+            today = dt.datetime.now(dt.UTC).date()
+            rewritten = withdraw(workspace, connection, source, today)
+            landed = (asked_for | rewritten) & set(landed_months(workspace.landing, source))
             pending = [
                 month for month in pending_months(connection, workspace.landing, source) if month in landed
             ]
@@ -49,7 +52,6 @@ def delivery_asset(source: Source) -> dg.AssetsDefinition:
                 yield dg.MaterializeResult(asset_key=key, metadata={"months_unchanged": len(landed)})
                 yield from nothing_to_check(suites, key)
                 return
-            today = dt.datetime.now(dt.UTC).date()
             counts = load_candidate(
                 connection, workspace.landing, source, pending, workspace.settings(), today
             )

@@ -1,0 +1,406 @@
+"""Retraction: a client or an encounter that must no longer be anywhere (sealed, expunged, consent revoked, deleted
+at the source).
+
+A *tombstone* in the stewardship file keeps source, pseudonymous id and the day from which it holds; why is asked of
+nobody and kept nowhere. From that day on every ingest takes what a tombstone names out of the landing zone, the
+warehouse and the stewards' decisions, whether it came before or comes again; what is made from them follows in the
+same run: clusters are formed without it, and a person who was held together only by it splits. When the run's tables
+are made, `erase` takes out what is left: the registry's memory of who founded a person, and the blocks of the
+database file in which deleted rows linger. Releases that held it are listed for recall.
+"""
+
+import csv
+import datetime as dt
+import os
+import shutil
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+
+import duckdb
+import polars as pl
+
+from linkage.decisions import opened_stewardship
+from linkage.encoding.columns import ENCOUNTERS_FILE, MANIFEST_FILE, PEOPLE_FILE
+from linkage.encoding.manifest import read_manifest
+from linkage.errors import UsageError
+from linkage.source import Source, declared_sources
+from pipelines.release import Release, current_release, list_releases
+from pipelines.workspace import Workspace
+
+_SCHEMA = """
+create table if not exists retraction (
+    retraction_number integer primary key,
+    source text not null,
+    client_id text,
+    encounter_id text,
+    effective_on text not null,
+    recorded_by text not null,
+    recorded_at text not null,
+    check ((client_id is null) <> (encounter_id is null)),
+    unique (source, client_id),
+    unique (source, encounter_id)
+);
+create table if not exists erasure (
+    retraction_number integer primary key references retraction,
+    erased_at text not null
+);
+"""
+
+_REMOVED_SUFFIX, _DRAFT_SUFFIX = ".with_retracted", ".without_retracted"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tombstone:
+    """One client (`encounter_id` None) or one encounter (`client_id` None) that must no longer be anywhere.
+
+    Ids are pseudonymous, as delivered. It holds from the day `effective_on`.
+    """
+
+    source: str
+    client_id: str | None = None
+    encounter_id: str | None = None
+    effective_on: dt.date
+
+    def __post_init__(self) -> None:
+        if self.source not in declared_sources():
+            raise UsageError(
+                f"There is no source {self.source!r}; the sources are {', '.join(declared_sources())}."
+            )
+        if (self.client_id is None) == (self.encounter_id is None):
+            raise UsageError("A retraction names either a client_id or an encounter_id.")
+
+
+def read_retraction_file(path: Path, effective_on: dt.date) -> list[Tombstone]:
+    """The tombstones of a CSV file with the columns source, client_id and encounter_id, as the encoder's
+    `--retractions` writes it; one of the ids in each line.
+
+    Raises UsageError naming file and line, and no id.
+    """
+    with path.open(encoding="utf-8", newline="") as file:
+        reader = csv.DictReader(file)
+        if reader.fieldnames is None or set(reader.fieldnames) != {"source", "client_id", "encounter_id"}:
+            raise UsageError(f"{path}: the columns are source, client_id and encounter_id.")
+        tombstones = []
+        for number, line in enumerate(reader, start=2):
+            try:
+                tombstones.append(
+                    Tombstone(
+                        source=line["source"] or "",
+                        client_id=line["client_id"] or None,
+                        encounter_id=line["encounter_id"] or None,
+                        effective_on=effective_on,
+                    )
+                )
+            except UsageError:
+                raise UsageError(
+                    f"{path}, line {number}: it needs a declared source, and either a client_id or an "
+                    "encounter_id. Nothing was recorded."
+                ) from None
+    return tombstones
+
+
+def record_retractions(
+    workspace: Workspace, tombstones: Sequence[Tombstone], *, recorded_by: str, now: dt.datetime
+) -> int:
+    """Append tombstones, all or none; returns how many are new. What is already there stays as it was."""
+    if not recorded_by.strip():
+        raise UsageError("A retraction needs the name of whoever records it: --by NAME.")
+    with _opened(workspace) as store:
+        store.execute("begin immediate")
+        before = store.total_changes
+        store.executemany(
+            "insert or ignore into retraction "
+            "(source, client_id, encounter_id, effective_on, recorded_by, recorded_at) values (?, ?, ?, ?, ?, ?)",
+            [
+                (
+                    each.source,
+                    each.client_id,
+                    each.encounter_id,
+                    each.effective_on.isoformat(),
+                    recorded_by.strip(),
+                    now.astimezone(dt.UTC).isoformat(timespec="seconds"),
+                )
+                for each in tombstones
+            ],
+        )
+        recorded = store.total_changes - before
+        store.execute("commit")
+    workspace.stewardship.chmod(0o600)
+    return recorded
+
+
+def retractions(workspace: Workspace) -> pl.DataFrame:
+    """Every tombstone, in the order of recording: source, client_id, encounter_id, effective_on (ISO), recorded_by,
+    recorded_at (ISO, UTC) and erased_at (ISO, UTC; null until a run has erased it everywhere but in releases)."""
+    columns = (
+        "source", "client_id", "encounter_id", "effective_on", "recorded_by", "recorded_at", "erased_at",
+    )  # fmt: skip
+    rows: list[tuple[str, ...]] = []
+    if workspace.stewardship.exists():
+        with _opened(workspace) as store:
+            rows = store.execute(
+                f"select {', '.join(columns)} from retraction left join erasure using (retraction_number) "
+                "order by retraction_number"
+            ).fetchall()
+    return pl.DataFrame(rows, schema=dict.fromkeys(columns, pl.String), orient="row")
+
+
+def withdraw(
+    workspace: Workspace, connection: duckdb.DuckDBPyConnection, source: Source, today: dt.date
+) -> set[str]:
+    """Take what tombstones name of a source out of landing, warehouse and decisions; returns the months whose
+    landed delivery was written again without it, which must be ingested again.
+
+    Called before a source is ingested, so that nothing retracted is ingested again. A run that dies in between does
+    the rest the next time.
+    """
+    clients, encounters = _in_force(workspace, source, today)
+    if not clients and not encounters:
+        return set()
+    _remove_decisions(workspace, source, clients)
+    rewritten = {
+        folder.name
+        for folder in _landed(workspace.landing / source.name)
+        if _remove_from_delivery(folder, clients, encounters)
+    }
+    _remove_accepted(connection, source, clients, encounters)
+    return rewritten
+
+
+def erase(workspace: Workspace, today: dt.date) -> int:
+    """After a run's tables are made without them: take what is left of retracted clients out of the registry of
+    persons and out of the blocks of the warehouse's file. Returns how many tombstones were newly carried out.
+    """
+    waiting = retractions(workspace).filter(
+        pl.col("erased_at").is_null() & (pl.col("effective_on") <= today.isoformat())
+    )
+    if waiting.is_empty():
+        return 0
+    with workspace.connect() as connection:
+        _forget_founders(connection, waiting)
+        connection.execute("checkpoint").fetchall()
+    _rewrite_database(workspace)
+    with _opened(workspace) as store:
+        store.execute(
+            "insert into erasure select retraction_number, ? from retraction "
+            "where effective_on <= ? and retraction_number not in (select retraction_number from erasure)",
+            (dt.datetime.now(dt.UTC).isoformat(timespec="seconds"), today.isoformat()),
+        )
+    return waiting.height
+
+
+def releases_to_recall(workspace: Workspace, today: dt.date) -> list[Release]:
+    """Published releases that hold a client or an encounter of a tombstone in force."""
+    in_force = retractions(workspace).filter(pl.col("effective_on") <= today.isoformat())
+    if in_force.is_empty():
+        return []
+    found = []
+    for release in list_releases(workspace):
+        with duckdb.connect(release.database, read_only=True) as connection:
+            connection.register("tombstone", in_force.to_arrow())
+            ((holds,),) = connection.execute(
+                """
+                select
+                    exists (from person_crosswalk semi join tombstone using (source, client_id))
+                    or exists (from encounter semi join tombstone using (source, client_id))
+                    or exists (from encounter semi join tombstone using (source, encounter_id))
+                """
+            ).fetchall()
+        if holds:
+            found.append(release)
+    return found
+
+
+def recall(workspace: Workspace, today: dt.date) -> list[Release]:
+    """Delete the releases that hold what was retracted; returns those deleted.
+
+    Raises UsageError, and deletes none, when the current release is one of them: the next run replaces it.
+    """
+    found = releases_to_recall(workspace, today)
+    current = current_release(workspace)
+    if current is not None and any(release.release_id == current.release_id for release in found):
+        raise UsageError(
+            f"The current release {current.release_id} holds what was retracted, and nothing has replaced it yet. "
+            "Run `familiar-faces run` (and sign, where the county asks for it), then recall. Nothing was deleted."
+        )
+    for release in found:
+        release.folder.chmod(0o700)
+        shutil.rmtree(release.folder)
+    return found
+
+
+def _in_force(workspace: Workspace, source: Source, today: dt.date) -> tuple[set[str], set[str]]:
+    of_source = retractions(workspace).filter(
+        (pl.col("source") == source.name) & (pl.col("effective_on") <= today.isoformat())
+    )
+    clients, encounters = (set(of_source[column].drop_nulls()) for column in ("client_id", "encounter_id"))
+    return clients, encounters
+
+
+def _landed(folder: Path) -> list[Path]:
+    """Deliveries of one source, after finishing or undoing what a killed run left half done."""
+    for left in sorted(folder.glob(f".*{_REMOVED_SUFFIX}")):
+        place = folder / left.name.removeprefix(".").removesuffix(_REMOVED_SUFFIX)
+        if place.exists():
+            shutil.rmtree(left)
+        else:
+            left.replace(place)
+    for left in folder.glob(f".*{_DRAFT_SUFFIX}"):
+        shutil.rmtree(left)
+    return sorted(path.parent for path in folder.glob(f"[!.]*/{MANIFEST_FILE}"))
+
+
+def _remove_from_delivery(folder: Path, clients: set[str], encounters: set[str]) -> bool:
+    """Write a delivery again without what is retracted; whether there was anything.
+
+    A delivery that cannot be read is left for ingest to refuse.
+    """
+    try:
+        manifest = read_manifest((folder / MANIFEST_FILE).read_text(encoding="utf-8"))
+        tables = {file: pl.read_parquet(folder / file) for file in (PEOPLE_FILE, ENCOUNTERS_FILE)}
+        kept = {
+            file: table.filter(
+                ~pl.col("client_id").is_in(list(clients)).fill_null(False),
+                *(
+                    [~pl.col("encounter_id").is_in(list(encounters)).fill_null(False)]
+                    if file == ENCOUNTERS_FILE
+                    else []
+                ),
+            )
+            for file, table in tables.items()
+        }
+    except (OSError, ValueError, pl.exceptions.PolarsError):
+        return False
+    fewer = {Path(file).stem: table.height - kept[file].height for file, table in tables.items()}
+    if not any(fewer.values()):
+        return False
+    draft = folder.with_name(f".{folder.name}{_DRAFT_SUFFIX}")
+    removed = folder.with_name(f".{folder.name}{_REMOVED_SUFFIX}")
+    draft.mkdir(mode=0o700)
+    for file, rows in kept.items():
+        rows.write_parquet(draft / file)
+    without = replace(
+        manifest,
+        rows={stem: rows - fewer[stem] for stem, rows in manifest.rows.items()},
+        left_out={stem: rows + fewer[stem] for stem, rows in manifest.left_out.items()},
+        sha256={file: sha256((draft / file).read_bytes()).hexdigest() for file in kept},
+    )
+    (draft / MANIFEST_FILE).write_text(without.as_json(), encoding="utf-8")
+    folder.replace(removed)
+    draft.replace(folder)
+    shutil.rmtree(removed)
+    return True
+
+
+def _remove_accepted(
+    connection: duckdb.DuckDBPyConnection, source: Source, clients: set[str], encounters: set[str]
+) -> None:
+    """Delete accepted rows and count them no more, also of months that are no longer in landing."""
+    of_client = "list_contains($clients, client_id)"
+    connection.execute("begin").fetchall()
+    try:
+        for table, counted, condition in (
+            ("people", "people", of_client),
+            ("encounter", "encounters", f"({of_client} or list_contains($encounters, encounter_id))"),
+        ):
+            given = {"clients": sorted(clients)}
+            if table == "encounter":
+                given["encounters"] = sorted(encounters)
+            by_month = connection.execute(
+                f"select month, count(*) from {source.name}_{table} where {condition} group by month", given
+            ).fetchall()
+            connection.execute(f"delete from {source.name}_{table} where {condition}", given).fetchall()
+            for month, rows in by_month:
+                connection.execute(
+                    f"update delivery set delivered_{counted} = delivered_{counted} - $rows, "
+                    f"accepted_{counted} = accepted_{counted} - $rows where source = $source and month = $month",
+                    {"rows": rows, "source": source.name, "month": month},
+                ).fetchall()
+        connection.execute("commit").fetchall()
+    except BaseException:
+        connection.execute("rollback").fetchall()
+        raise
+
+
+def _remove_decisions(workspace: Workspace, source: Source, clients: set[str]) -> None:
+    """Take decisions and answers about a retracted client out of the stewardship file, and out of its free pages."""
+    if not clients or not workspace.stewardship.exists():
+        return
+    with opened_stewardship(workspace.stewardship) as store:
+        store.execute("pragma secure_delete = on").fetchall()
+        present = {row[0] for row in store.execute("select name from sqlite_master where type = 'table'")}
+        marks = ", ".join("?" * len(clients))
+        about = " or ".join(f"(source_{side} = ? and client_id_{side} in ({marks}))" for side in ("l", "r"))
+        given = [source.name, *sorted(clients)] * 2
+        concerned = {
+            table: store.execute(f"select count(*) from {table} where {about}", given).fetchone()[0]
+            for table in ("decision", "review")
+            if table in present
+        }
+        if not any(concerned.values()):
+            return
+        store.execute("begin immediate")
+        for table in concerned:
+            with _deletable(store, table):
+                if table == "review":
+                    store.execute(
+                        "delete from review where undoes in "
+                        f"(select review_number from review where {about})",
+                        given,
+                    )
+                store.execute(f"delete from {table} where {about}", given)
+        store.execute("commit")
+        store.execute("pragma wal_checkpoint(truncate)").fetchall()
+        store.execute("vacuum")
+        store.execute("pragma wal_checkpoint(truncate)").fetchall()
+
+
+@contextmanager
+def _deletable(store: sqlite3.Connection, table: str) -> Iterator[None]:
+    """Lift the triggers that keep a table append-only, and put them back."""
+    triggers = store.execute(
+        "select name, sql from sqlite_master where type = 'trigger' and tbl_name = ?", [table]
+    ).fetchall()
+    for name, _ in triggers:
+        store.execute(f"drop trigger {name}")
+    yield
+    for _, statement in triggers:
+        store.execute(statement)
+
+
+def _forget_founders(connection: duckdb.DuckDBPyConnection, waiting: pl.DataFrame) -> None:
+    """Take retracted clients out of the registry of persons: ids stay, who founded them is forgotten."""
+    connection.register("tombstone", waiting.filter(pl.col("client_id").is_not_null()).to_arrow())
+    for role in ("founded", "anchor"):
+        connection.execute(
+            f"update person_registry set {role}_client_id = '' "
+            f"where ({role}_source, {role}_client_id) in (select (source, client_id) from tombstone)"
+        ).fetchall()
+    connection.unregister("tombstone")
+
+
+def _rewrite_database(workspace: Workspace) -> None:
+    """Copy the warehouse into a new file and put it in place: blocks of deleted rows do not come along."""
+    draft = workspace.warehouse.with_name(f".{workspace.warehouse.name}.{os.getpid()}")
+    draft.unlink(missing_ok=True)
+    with workspace.connect() as connection:
+        quoted = str(draft).replace("'", "''")
+        connection.execute(f"attach '{quoted}' as rewritten").fetchall()
+        ((original,),) = connection.execute("select current_database()").fetchall()
+        connection.execute(f"copy from database {original} to rewritten").fetchall()
+        connection.execute("checkpoint rewritten").fetchall()
+        connection.execute("detach rewritten").fetchall()
+    draft.chmod(0o600)
+    draft.replace(workspace.warehouse)
+    workspace.warehouse.with_name(f"{workspace.warehouse.name}.wal").unlink(missing_ok=True)
+
+
+@contextmanager
+def _opened(workspace: Workspace) -> Iterator[sqlite3.Connection]:
+    with opened_stewardship(workspace.stewardship) as store:
+        store.executescript(_SCHEMA)
+        yield store

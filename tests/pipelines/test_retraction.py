@@ -1,0 +1,255 @@
+"""Whoever is retracted is nowhere any more: not in landing, not in the warehouse, not in any file but the tombstone."""
+
+import datetime as dt
+import gzip
+from pathlib import Path
+
+import duckdb
+import polars as pl
+import pytest
+
+from linkage.decisions import Decision, Judgement, append_decisions, every_decision
+from linkage.encoding.columns import ENCOUNTERS_FILE, PEOPLE_FILE
+from linkage.errors import UsageError
+from linkage.source import declared_sources
+from pipelines.release import current_release, list_releases, verify
+from pipelines.retraction import (
+    Tombstone,
+    read_retraction_file,
+    recall,
+    record_retractions,
+    releases_to_recall,
+    retractions,
+)
+from pipelines.run import refresh
+from tests.pipelines.simulated_county import open_release
+
+NOW = dt.datetime(2026, 1, 20, tzinfo=dt.UTC)
+TODAY = dt.date(2026, 1, 20)
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("finished county")]
+
+
+def tombstone(client, **known):
+    return Tombstone(source=client[0], client_id=client[1], effective_on=TODAY, **known)
+
+
+def two_clients_of_one_person(county):
+    """A jail client and a hospital client who are one person, by what was released."""
+    with open_release(county.workspace) as release:
+        return release.execute(
+            "select j.client_id, h.client_id, j.person_id from person_crosswalk as j "
+            "inner join person_crosswalk as h using (person_id) "
+            "where j.source = 'jail' and h.source = 'hospital' order by all limit 1"
+        ).fetchall()[0]
+
+
+def delivered_identity(county, source, client_id):
+    """Every token and filter by which the client was delivered."""
+    found = []
+    for folder in (county.workspace.landing / source).iterdir():
+        rows = pl.read_parquet(folder / PEOPLE_FILE).filter(pl.col("client_id") == client_id)
+        for column in ("ssn_token", "birth_date_token"):
+            found += rows[column].drop_nulls().to_list()
+    return set(found)
+
+
+@pytest.fixture(scope="module")
+def retracted(finished_county, tmp_path_factory):
+    """A county after a run with a jail client retracted, on whom a steward had decided."""
+    county = finished_county.copy(tmp_path_factory.mktemp("retracted") / "workspace")
+    jail, hospital, person = two_clients_of_one_person(county)
+    append_decisions(
+        county.workspace.stewardship,
+        [
+            Decision(
+                source_l="jail", client_id_l=jail, source_r="hospital", client_id_r=hospital,
+                decision=Judgement.LINK, decided_by="A", decided_at=NOW, model_version="v",
+            )
+        ],
+    )  # fmt: skip
+    refresh(county.workspace)
+    record_retractions(county.workspace, [tombstone(("jail", jail))], recorded_by="A. Steward", now=NOW)
+    refresh(county.workspace)
+    return county, jail, hospital, person
+
+
+def files_that_hold(root: Path, text: str, *, but: set[str] = frozenset()):
+    """Files with the text in them, plain or compressed; Parquet and DuckDB compress, so their rows are read."""
+    needle, holding = text.encode(), []
+    for path in sorted(root.rglob("*")):
+        if not path.is_file() or path.name in but or path.is_symlink():
+            continue
+        content = path.read_bytes()
+        held = needle in content
+        if content[:2] == b"\x1f\x8b":
+            held = held or needle in gzip.decompress(content)
+        if path.suffix == ".parquet":
+            frame = pl.read_parquet(path)
+            held = held or any(
+                (frame[column] == text).any() for column, kind in frame.schema.items() if kind == pl.String
+            )
+        if path.suffix == ".duckdb":
+            held = held or bool(tables_that_hold(path, text))
+        if held:
+            holding.append(path.relative_to(root).as_posix())
+    return holding
+
+
+def tables_that_hold(database: Path, text: str):
+    with duckdb.connect(database, read_only=True) as connection:
+        columns = connection.execute(
+            "select table_name, column_name from duckdb_columns() where not internal and data_type like 'VARCHAR%' "
+            "and table_name in (select table_name from duckdb_tables())"
+        ).fetchall()
+        return [
+            (table, column)
+            for table, column in columns
+            if connection.execute(
+                f'select count(*) from "{table}" where contains("{column}"::varchar, ?)', [text]
+            ).fetchall()[0][0]
+        ]
+
+
+def test_nothing_but_the_tombstone_and_releases_to_recall_holds_the_client(retracted):
+    county, jail, _, _ = retracted
+    to_recall = {release.folder for release in releases_to_recall(county.workspace, TODAY)}
+    held = files_that_hold(county.workspace.root, jail, but={"stewardship.sqlite", "stewardship.sqlite-wal"})
+    assert {county.workspace.root / file for file in held} == {
+        folder / "familiar_faces.duckdb" for folder in to_recall
+    }
+    assert len(to_recall) >= 1
+
+
+def test_after_recall_no_file_holds_the_client(retracted, tmp_path):
+    county = retracted[0].copy(tmp_path / "workspace")
+    before = list_releases(county.workspace)
+    deleted = recall(county.workspace, TODAY)
+    assert len(list_releases(county.workspace)) == len(before) - len(deleted) >= 1
+    held = files_that_hold(
+        county.workspace.root, retracted[1], but={"stewardship.sqlite", "stewardship.sqlite-wal"}
+    )
+    assert held == []
+    assert releases_to_recall(county.workspace, TODAY) == []
+    assert verify(current_release(county.workspace)) == []
+
+
+def test_the_clients_numbers_are_gone_from_landing(retracted, finished_county):
+    county, jail, *_ = retracted
+    identity = delivered_identity(finished_county, "jail", jail)
+    shared = pl.concat(
+        [
+            pl.read_parquet(folder / PEOPLE_FILE).select("ssn_token", "birth_date_token")
+            for source in declared_sources()
+            for folder in (county.workspace.landing / source).iterdir()
+            if folder.is_dir() and not folder.name.startswith(".")
+        ]
+    )
+    still_others = set(shared["ssn_token"].drop_nulls()) | set(shared["birth_date_token"].drop_nulls())
+    own = identity - still_others
+    assert all(files_that_hold(county.workspace.root / "landing", token) == [] for token in own)
+    assert identity
+
+
+def test_the_counts_still_add_up(retracted):
+    county, *_ = retracted
+    for file, part in (("people", "people"), ("encounters", "encounter")):
+        assert county.rows(
+            f"select count(*) from delivery where accepted_{file} <> "
+            f"(select count(*) from jail_{part} as accepted where accepted.month = delivery.month) "
+            "and source = 'jail'"
+        ) == [(0,)]
+
+
+def test_the_persons_other_clients_keep_their_id_and_the_decision_is_gone(retracted):
+    county, jail, hospital, person = retracted
+    with open_release(county.workspace) as release:
+        assert release.execute(
+            "select person_id from person_crosswalk where source = 'hospital' and client_id = ?", [hospital]
+        ).fetchall() == [(person,)]
+        assert release.execute(
+            "select count(*) from person_crosswalk where source = 'jail' and client_id = ?", [jail]
+        ).fetchall() == [(0,)]
+    assert every_decision(county.workspace.stewardship).is_empty()
+
+
+def test_a_later_delivery_that_holds_the_client_again_lets_it_in_nowhere(retracted, tmp_path):
+    county = retracted[0].copy(tmp_path / "workspace")
+    jail = retracted[1]
+    months = [
+        folder.name
+        for folder in (county.workspace.landing / "jail").iterdir()
+        if folder.is_dir() and not folder.name.startswith(".")
+    ]
+    county.deliver(*months, sources=("jail",))
+    assert files_that_hold(county.workspace.landing, jail)
+    before = current_release(county.workspace).release_id
+    refresh(county.workspace)
+    assert files_that_hold(county.workspace.landing, jail) == []
+    assert tables_that_hold(county.workspace.warehouse, jail) == []
+    assert current_release(county.workspace).release_id == before
+
+
+def test_an_encounter_can_be_retracted_alone(finished_county, tmp_path):
+    county = finished_county.copy(tmp_path / "workspace")
+    ((encounter, client),) = county.rows(
+        "select encounter_id, client_id from jail_encounter order by all limit 1"
+    )
+    mark = Tombstone(source="jail", encounter_id=encounter, effective_on=TODAY)
+    record_retractions(county.workspace, [mark], recorded_by="A", now=NOW)
+    refresh(county.workspace)
+    assert tables_that_hold(county.workspace.warehouse, encounter) == []
+    assert county.rows(f"select count(*) > 0 from jail_people where client_id = '{client}'") == [(True,)]
+
+
+def test_a_retraction_of_tomorrow_takes_nothing_out_today(finished_county, tmp_path):
+    county = finished_county.copy(tmp_path / "workspace")
+    jail, *_ = two_clients_of_one_person(county)
+    tomorrow = dt.datetime.now(dt.UTC).date() + dt.timedelta(days=1)
+    mark = Tombstone(source="jail", client_id=jail, effective_on=tomorrow)
+    record_retractions(county.workspace, [mark], recorded_by="A", now=NOW)
+    refresh(county.workspace)
+    assert files_that_hold(county.workspace.landing, jail)
+    assert retractions(county.workspace)["erased_at"].to_list() == [None]
+
+
+def test_the_current_release_is_not_deleted_before_another_replaced_it(finished_county, tmp_path):
+    county = finished_county.copy(tmp_path / "workspace")
+    jail, *_ = two_clients_of_one_person(county)
+    record_retractions(county.workspace, [tombstone(("jail", jail))], recorded_by="A", now=NOW)
+    with pytest.raises(UsageError, match="nothing has replaced it yet"):
+        recall(county.workspace, TODAY)
+    assert current_release(county.workspace) is not None
+
+
+def test_a_run_killed_while_rewriting_a_delivery_is_finished_by_the_next(finished_county, tmp_path):
+    county = finished_county.copy(tmp_path / "workspace")
+    jail, *_ = two_clients_of_one_person(county)
+    record_retractions(county.workspace, [tombstone(("jail", jail))], recorded_by="A", now=NOW)
+    folder = sorted((county.workspace.landing / "jail").glob("2*"))[0]
+    folder.rename(folder.with_name(f".{folder.name}.with_retracted"))
+    folder.with_name(f".{folder.name}.without_retracted").mkdir()
+    refresh(county.workspace)
+    assert (folder / ENCOUNTERS_FILE).exists()
+    assert [path.name for path in folder.parent.iterdir() if path.name.startswith(".")] == []
+    assert files_that_hold(county.workspace.landing, jail) == []
+
+
+def test_a_retraction_file_is_read_as_the_encoder_writes_it(tmp_path):
+    file = tmp_path / "retractions.csv"
+    file.write_text("source,client_id,encounter_id\nshelter,abc,\nshelter,,def\n", encoding="utf-8")
+    read = read_retraction_file(file, TODAY)
+    assert [(each.client_id, each.encounter_id) for each in read] == [("abc", None), (None, "def")]
+    file.write_text("source,client_id,encounter_id\nshelter,Montgomery,Robert\n", encoding="utf-8")
+    with pytest.raises(UsageError, match="line 2: it needs a declared source") as raised:
+        read_retraction_file(file, TODAY)
+    assert "Montgomery" not in str(raised.value)
+
+
+def test_the_same_retraction_twice_is_one(finished_county, tmp_path):
+    county = finished_county.copy(tmp_path / "workspace")
+    mark = tombstone(("jail", "abc"))
+    assert record_retractions(county.workspace, [mark, mark], recorded_by="A", now=NOW) == 1
+    assert record_retractions(county.workspace, [mark], recorded_by="A", now=NOW) == 0
+    with pytest.raises(UsageError, match="the name of whoever records it"):
+        record_retractions(county.workspace, [mark], recorded_by=" ", now=NOW)
