@@ -22,7 +22,12 @@ _INSTANCE_SETTINGS = """\
 # One run at a time writes the warehouse; nothing is reported to anyone.
 telemetry:
   enabled: false
+nux:
+  enabled: false
 concurrency:
+  # A pool has no limit until its first run was queued, so two that are queued first could both start.
+  runs:
+    max_concurrent_runs: 1
   pools:
     granularity: run
     default_limit: 1
