@@ -41,8 +41,7 @@ def as_markdown(listed: Sequence[Dependency]) -> str:
     lines = [
         "# Licences of the dependencies",
         "",
-        "Made by `make licences` from the packages' own metadata; a test holds it against constraints.txt. A package that",
-        "is not part of every installation (Spark) is listed where it was installed when the page was made.",
+        "Made by `make licences` from the packages' own metadata; a test holds it against constraints.txt.",
         "",
         "| package | version | licence |",
         "|---|---|---|",
@@ -61,7 +60,9 @@ def _dependency(name: str, version: str) -> Dependency:
         for value in said.get_all("Classifier") or []
         if value.startswith(_CLASSIFIER)
     ]
-    stated = said.get("License-Expression") or _first_line(said.get("License")) or ", ".join(classifiers)
+    (expression,) = said.get_all("License-Expression") or [None]
+    (text,) = said.get_all("License") or [None]
+    stated = expression or _first_line(text) or ", ".join(classifiers)
     return Dependency(name=name, version=version, licence=stated or None, is_installed=True)
 
 
