@@ -5,7 +5,7 @@ WORKSPACE := workspace/demo
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 
-.PHONY: demo test lint format dev bench spark clean constraints
+.PHONY: demo test lint format dev bench spark clean constraints licences audit
 
 demo: $(VENV)/ready  ## A simulated county, from raw extracts to a release.
 	$(BIN)/familiar-faces demo --workspace $(WORKSPACE)
@@ -27,8 +27,7 @@ format: $(VENV)/ready
 
 dev: $(VENV)/ready  ## The Dagster UI on the sample county.
 	test -e $(WORKSPACE)/releases/current || $(BIN)/familiar-faces demo --workspace $(WORKSPACE)
-	FAMILIAR_FACES_WORKSPACE=$(CURDIR)/$(WORKSPACE) DAGSTER_HOME=$(CURDIR)/$(WORKSPACE)/dagster \
-		$(BIN)/dagster dev -m pipelines.definitions
+	$(BIN)/familiar-faces dagster --workspace $(WORKSPACE)
 
 bench: $(VENV)/ready  ## Measurements, as ratios within one run.
 	$(BIN)/python -m benchmarks
@@ -39,6 +38,15 @@ clean:  ## Remove the environment, the demo workspace and every cache.
 	test ! -d workspace || chmod -R u+w workspace  # releases are read-only
 	rm -rf $(VENV) workspace build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+licences: $(VENV)/ready-spark  ## List the licences of everything that constraints.txt pins.
+	$(BIN)/python -m pipelines.licences > docs/licences.md
+
+# Its own environment, for what it needs is no part of ours. It asks a public server about every pin.
+audit:  ## Known vulnerabilities of what constraints.txt pins; needs a network.
+	test -x build/audit/bin/pip-audit || { $(PYTHON) -m venv build/audit && \
+		PIP_CONSTRAINT= build/audit/bin/pip install --quiet pip-audit; }
+	PIP_CONSTRAINT= build/audit/bin/pip-audit --disable-pip --no-deps --requirement constraints.txt
 
 # pip reads the constraints from PIP_CONSTRAINT, so the isolated build of the package is pinned as well.
 $(VENV)/ready: pyproject.toml constraints.txt

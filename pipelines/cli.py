@@ -307,6 +307,35 @@ def rejoin(
     )
 
 
+@cli.command(epilog=_example("familiar-faces dagster --workspace county"))
+@_workspace_option
+@click.option("--port", type=click.IntRange(1, 65_535), default=3000, show_default=True)
+@click.option(
+    "--only", type=click.Choice(["daemon", "webserver"]), help="One of the two, under a supervisor."
+)
+def dagster(workspace: Path, port: int, only: str | None) -> None:
+    """Open the Dagster UI on this computer, with the daemon that runs sensors and schedules."""
+    from pipelines.history import write_instance_settings
+    from pipelines.workspace import WORKSPACE_VARIABLE, Workspace
+
+    opened = Workspace(workspace)
+    opened.prepare()
+    environment = {
+        **os.environ,
+        **write_instance_settings(opened),
+        WORKSPACE_VARIABLE: str(opened.root),
+    }
+    at = ["--host", "127.0.0.1", "--port", str(port)]
+    module = ["-m", "pipelines.definitions"]
+    command = {
+        None: ["dagster", "dev", *at, *module],
+        "daemon": ["dagster-daemon", "run", *module],
+        "webserver": ["dagster-webserver", *at, *module],
+    }[only]
+    program = Path(sys.executable).with_name(command[0])
+    os.execve(program, command, environment)  # noqa: S606
+
+
 @cli.command(epilog=_example("familiar-faces train --workspace county"))
 @_workspace_option
 def train(workspace: Path) -> None:

@@ -22,10 +22,23 @@ _INSTANCE_SETTINGS = """\
 # One run at a time writes the warehouse; nothing is reported to anyone.
 telemetry:
   enabled: false
+nux:
+  enabled: false
 concurrency:
+  # A pool has no limit until its first run was queued, so two that are queued first could both start.
+  runs:
+    max_concurrent_runs: 1
   pools:
     granularity: run
     default_limit: 1
+# A run whose process died is marked as failed and started once more. A step that failed is not: a refused delivery
+# or a failed check is the same a minute later.
+run_monitoring:
+  enabled: true
+run_retries:
+  enabled: true
+  max_retries: 1
+  retry_on_asset_or_op_failure: false
 # What a step prints is shown, not kept; keeping it also takes two more processes for every step.
 compute_logs:
   module: dagster._core.storage.noop_compute_log_manager
@@ -33,12 +46,16 @@ compute_logs:
 """
 
 
+def write_instance_settings(workspace: Workspace) -> dict[str, str]:
+    """Write the settings of the workspace's Dagster instance; the environment variables that make Dagster use it."""
+    (workspace.dagster_home / "dagster.yaml").write_text(_INSTANCE_SETTINGS, encoding="utf-8")
+    return {"DAGSTER_HOME": str(workspace.dagster_home), "DAGSTER_DISABLE_TELEMETRY": "yes"}
+
+
 @contextlib.contextmanager
 def open_history(workspace: Workspace) -> Iterator[DagsterInstance]:
     """The Dagster instance of the workspace."""
-    os.environ["DAGSTER_HOME"] = str(workspace.dagster_home)
-    os.environ["DAGSTER_DISABLE_TELEMETRY"] = "yes"
-    (workspace.dagster_home / "dagster.yaml").write_text(_INSTANCE_SETTINGS, encoding="utf-8")
+    os.environ.update(write_instance_settings(workspace))
     with _without_waiting_for_the_disk(), DagsterInstance.get() as instance:
         yield instance
 

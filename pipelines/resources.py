@@ -6,6 +6,7 @@ from pathlib import Path
 
 import dagster as dg
 import duckdb
+from pydantic import PrivateAttr
 
 from linkage.errors import FamiliarFacesError
 from pipelines.workspace import WORKSPACE_VARIABLE, Workspace
@@ -13,11 +14,16 @@ from pipelines.workspace import WORKSPACE_VARIABLE, Workspace
 WAREHOUSE_POOL = "warehouse"
 """Every asset writes the same DuckDB file, so one run at a time may hold this pool."""
 
+_PATIENCE_SECONDS = 4 * 60 * 60
+
 
 class CountyWorkspace(dg.ConfigurableResource):  # type: ignore[type-arg]
     """The county's folder, by default the one that FAMILIAR_FACES_WORKSPACE names."""
 
     root: str = dg.EnvVar(WORKSPACE_VARIABLE)
+    run_is_held: bool = False
+    """Whether the caller holds the workspace for this run already; otherwise the first use of the warehouse does."""
+    _held: contextlib.ExitStack | None = PrivateAttr(default=None)
 
     def open(self) -> Workspace:
         """The workspace with its folders in place."""
@@ -27,12 +33,20 @@ class CountyWorkspace(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     @contextlib.contextmanager
     def warehouse(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A connection to the warehouse, alone on it.
+        """A connection to the warehouse, alone on it; from the first one on, the workspace is this run's until it ends.
+
+        Dagster's pool keeps its own runs apart; the lock keeps apart what it did not start, such as a run of the
+        command line. A run of Dagster's waits for that one, because nobody stands by to start it again.
 
         An error of the database is reported without its message, which may quote a value from a record, because
         Dagster keeps what it is told in its event log.
         """
-        with self.open().connect() as connection:
+        workspace = self.open()
+        if not self.run_is_held and self._held is None:
+            held = contextlib.ExitStack()
+            held.enter_context(workspace.only_run(patience_seconds=_PATIENCE_SECONDS))
+            self._held = held
+        with workspace.connect() as connection:
             try:
                 yield connection
             except duckdb.Error as error:
@@ -41,3 +55,9 @@ class CountyWorkspace(dg.ConfigurableResource):  # type: ignore[type-arg]
                     "may quote a record). Nothing accepted or released has changed; run again, and report this if "
                     "it happens twice."
                 ) from None
+
+    def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
+        """Give the workspace back when the run ends, however it ends."""
+        if self._held is not None:
+            self._held.close()
+            self._held = None

@@ -8,14 +8,16 @@ from typing import Any
 
 import dagster as dg
 
-from linkage.errors import CheckFailedError, FamiliarFacesError, UsageError
+from linkage.errors import UsageError
 from linkage.progress import say, step
 from linkage.source import declared_sources
+from pipelines.automation import months_range
 from pipelines.definitions import defs
 from pipelines.history import open_history
 from pipelines.ingest import landed_months, pending_months, prepare_warehouse
 from pipelines.release import current_release
 from pipelines.resources import CountyWorkspace
+from pipelines.run_summary import why_it_failed, write_summary
 from pipelines.state import fingerprint, run_state
 from pipelines.workspace import Workspace
 from quality.sign_off import Verdict, record_sign_off
@@ -91,10 +93,7 @@ def _months_to_ingest(workspace: Workspace) -> dict[str, str]:
             "landing/<source>/<month>/ and run again."
         )
     last = max(landed)
-    return {
-        "dagster/asset_partition_range_start": f"{min(pending, default=last)}-01",
-        "dagster/asset_partition_range_end": f"{max(pending, default=last)}-01",
-    }
+    return months_range(min(pending, default=last), max(pending, default=last))
 
 
 def _execute(workspace: Workspace, job: str, config: Mapping[str, Any], tags: Mapping[str, str]) -> None:
@@ -110,52 +109,15 @@ def _execute(workspace: Workspace, job: str, config: Mapping[str, Any], tags: Ma
                 instance=instance,
                 run_config={**config, **quiet},
                 tags=dict(tags),
-                resources={"county": CountyWorkspace(root=str(workspace.root))},
+                resources={"county": CountyWorkspace(root=str(workspace.root), run_is_held=True)},
                 raise_on_error=False,
             )
+        say(f"Summary of the run: {write_summary(instance, run_id, workspace)}")
     if not result.success:
-        raise _reason(result)
+        raise why_it_failed(result.all_events)
 
 
 def _say_progress(entry: dg.EventLogEntry) -> None:
     event = entry.dagster_event
     if event is not None and event.event_type == dg.DagsterEventType.STEP_SUCCESS:
         say(f"  {event.step_key}: {event.step_success_data.duration_ms / 1000:.1f} s")
-
-
-def _reason(result: dg.ExecuteInProcessResult) -> FamiliarFacesError:
-    """Why a run failed: the error that a step raised for the user, or the blocking check that stopped it.
-
-    Anything else is a bug; its message stays out, because a library's message may quote a value.
-    """
-    bug = "no step"
-    for event in result.get_step_failure_events():
-        error = event.step_failure_data.error
-        while error is not None:
-            if error.cls_name in _USER_ERRORS:
-                return _USER_ERRORS[error.cls_name](error.message.partition(": ")[2].strip())
-            bug = f"{event.step_key} ({error.cls_name})"
-            error = error.cause
-    stopping = [
-        evaluation
-        for evaluation in result.get_asset_check_evaluations()
-        if not evaluation.passed and evaluation.severity == dg.AssetCheckSeverity.ERROR
-    ]
-    if stopping:
-        found = stopping[0].metadata["found"].value
-        others = f" ({len(stopping) - 1} more in quality_docs.)" if len(stopping) > 1 else ""
-        return CheckFailedError(
-            f"The blocking check {stopping[0].check_name} failed: {found}{others} "
-            "Nothing was released; the current release is unchanged."
-        )
-    return FamiliarFacesError(
-        f"A bug stopped the run in {bug}; its message is withheld because it may quote a record. Nothing that was "
-        "released has changed; please report this line."
-    )
-
-
-_USER_ERROR_CLASSES: list[type[FamiliarFacesError]] = [
-    FamiliarFacesError,
-    *FamiliarFacesError.__subclasses__(),
-]
-_USER_ERRORS = {error_class.__name__: error_class for error_class in _USER_ERROR_CLASSES}

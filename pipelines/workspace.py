@@ -7,9 +7,11 @@ import contextlib
 import fcntl
 import os
 import secrets
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import duckdb
 
@@ -19,6 +21,7 @@ from pipelines.settings import CountySettings, load_settings
 WORKSPACE_VARIABLE = "FAMILIAR_FACES_WORKSPACE"
 
 _SEED_BYTES = 32
+_LOOK_AGAIN_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -139,14 +142,26 @@ class Workspace:
                 self.warehouse.chmod(0o600)
 
     @contextlib.contextmanager
-    def only_run(self) -> Iterator[None]:
-        """Hold the workspace for one run. The lock dies with its process, so a killed run leaves none behind."""
+    def only_run(self, *, patience_seconds: float = 0) -> Iterator[None]:
+        """Hold the workspace for one run. The lock dies with its process, so a killed run leaves none behind.
+
+        Raises UsageError when another run still holds it after `patience_seconds`.
+        """
         path = self.root / ".run.lock"
+        give_up_at = time.monotonic() + patience_seconds
         with path.open("a") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise UsageError(
-                    f"Another run is using {self.root}. Wait for it to finish, then run again."
-                ) from None
+            while not _locked(lock):
+                if time.monotonic() >= give_up_at:
+                    raise UsageError(
+                        f"Another run is using {self.root}. Wait for it to finish, then run again."
+                    )
+                time.sleep(_LOOK_AGAIN_SECONDS)
             yield
+
+
+def _locked(lock: IO[str]) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -78,6 +78,7 @@ def delivery_asset(source: Source) -> dg.AssetsDefinition:
                 "rows_delivered": counts.delivered,
                 "rows_accepted": counts.accepted,
                 "rows_quarantined": counts.quarantined,
+                "quality_docs": dg.MetadataValue.url((workspace.quality_docs / "index.html").as_uri()),
             },
         )
         yield from check_results(results, asset_of, workspace.quality_docs)

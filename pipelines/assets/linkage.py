@@ -6,6 +6,7 @@ from typing import Any
 
 import dagster as dg
 from duckdb import DuckDBPyConnection
+from pydantic import Field
 
 from linkage.changes import score_changes, why_everything
 from linkage.clustering import cluster as cluster_clients
@@ -32,8 +33,9 @@ _GROUP = "linkage"
 class Training(dg.Config):
     """How to come by the model."""
 
-    retrain: bool = False
-    """Train a new model even though the county file's choice exists."""
+    retrain: bool = Field(
+        default=False, description="Train a new model even though the county file's choice exists."
+    )
 
 
 @dg.asset(

@@ -1,6 +1,7 @@
 """Assets that say how good the links are: the measures, and the page that shows them."""
 
 import dagster as dg
+from pydantic import Field
 
 from linkage.decisions import effective_decisions
 from linkage.errors import CheckFailedError
@@ -48,8 +49,10 @@ def linkage_measure(county: CountyWorkspace) -> dg.MaterializeResult:  # type: i
 class Page(dg.Config):
     """What the page shows beside the run's own figures."""
 
-    compare_methods: bool = False
-    """Other ways to cluster the same pairs, side by side; takes seconds a threshold."""
+    compare_methods: bool = Field(
+        default=False,
+        description="Other ways to cluster the same pairs, side by side; takes seconds a threshold.",
+    )
 
 
 @dg.asset(

@@ -9,6 +9,7 @@ from typing import Any
 
 import dagster as dg
 from duckdb import DuckDBPyConnection
+from pydantic import Field
 
 from linkage.errors import UsageError
 from linkage.source import declared_sources
@@ -32,8 +33,11 @@ MADE_BY: Mapping[str, list[str]] = {
 class AsOf(dg.Config):
     """The day at which everything is counted."""
 
-    as_of: str | None = None
-    """ISO date; without it the first day that no delivery covers any more."""
+    as_of: str | None = Field(
+        default=None,
+        pattern=r"^\d{4}-\d{2}-\d{2}$",
+        description="ISO date; without it the first day that no delivery covers any more.",
+    )
 
 
 @dg.asset(

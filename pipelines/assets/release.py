@@ -96,5 +96,7 @@ def release(county: CountyWorkspace) -> dg.MaterializeResult:  # type: ignore[ty
             "release_id": published.release_id,
             "database": dg.MetadataValue.path(str(published.database)),
             "relations": dg.MetadataValue.json(dict(published.manifest["relations"])),
+            "quality_docs": dg.MetadataValue.url((workspace.quality_docs / "index.html").as_uri()),
+            "linkage_report": dg.MetadataValue.url((workspace.quality_docs / "linkage_report.html").as_uri()),
         }
     )

@@ -55,9 +55,9 @@ def delivered_identity(county, source, client_id):
 
 
 @pytest.fixture(scope="module")
-def retracted(finished_county, tmp_path_factory):
+def retracted(tiny_county, tmp_path_factory):
     """A county after a run with a jail client retracted, on whom a steward had decided."""
-    county = finished_county.copy(tmp_path_factory.mktemp("retracted") / "workspace")
+    county = tiny_county.copy(tmp_path_factory.mktemp("retracted") / "workspace")
     jail, hospital, person = two_clients_of_one_person(county)
     append_decisions(
         county.workspace.stewardship,
@@ -134,9 +134,9 @@ def test_after_recall_no_file_holds_the_client(retracted, tmp_path):
     assert verify(current_release(county.workspace)) == []
 
 
-def test_the_clients_numbers_are_gone_from_landing(retracted, finished_county):
+def test_the_clients_numbers_are_gone_from_landing(retracted, tiny_county):
     county, jail, *_ = retracted
-    identity = delivered_identity(finished_county, "jail", jail)
+    identity = delivered_identity(tiny_county, "jail", jail)
     shared = pl.concat(
         [
             pl.read_parquet(folder / PEOPLE_FILE).select("ssn_token", "birth_date_token")
@@ -190,8 +190,8 @@ def test_a_later_delivery_that_holds_the_client_again_lets_it_in_nowhere(retract
     assert current_release(county.workspace).release_id == before
 
 
-def test_an_encounter_can_be_retracted_alone(finished_county, tmp_path):
-    county = finished_county.copy(tmp_path / "workspace")
+def test_an_encounter_can_be_retracted_alone(tiny_county, tmp_path):
+    county = tiny_county.copy(tmp_path / "workspace")
     ((encounter, client),) = county.rows(
         "select encounter_id, client_id from jail_encounter order by all limit 1"
     )
@@ -202,8 +202,8 @@ def test_an_encounter_can_be_retracted_alone(finished_county, tmp_path):
     assert county.rows(f"select count(*) > 0 from jail_people where client_id = '{client}'") == [(True,)]
 
 
-def test_a_retraction_of_tomorrow_takes_nothing_out_today(finished_county, tmp_path):
-    county = finished_county.copy(tmp_path / "workspace")
+def test_a_retraction_of_tomorrow_takes_nothing_out_today(tiny_county, tmp_path):
+    county = tiny_county.copy(tmp_path / "workspace")
     jail, *_ = two_clients_of_one_person(county)
     tomorrow = dt.datetime.now(dt.UTC).date() + dt.timedelta(days=1)
     mark = Tombstone(source="jail", client_id=jail, effective_on=tomorrow)
@@ -213,8 +213,8 @@ def test_a_retraction_of_tomorrow_takes_nothing_out_today(finished_county, tmp_p
     assert retractions(county.workspace)["erased_at"].to_list() == [None]
 
 
-def test_the_current_release_is_not_deleted_before_another_replaced_it(finished_county, tmp_path):
-    county = finished_county.copy(tmp_path / "workspace")
+def test_the_current_release_is_not_deleted_before_another_replaced_it(tiny_county, tmp_path):
+    county = tiny_county.copy(tmp_path / "workspace")
     jail, *_ = two_clients_of_one_person(county)
     record_retractions(county.workspace, [tombstone(("jail", jail))], recorded_by="A", now=NOW)
     with pytest.raises(UsageError, match="nothing has replaced it yet"):
@@ -222,8 +222,8 @@ def test_the_current_release_is_not_deleted_before_another_replaced_it(finished_
     assert current_release(county.workspace) is not None
 
 
-def test_a_run_killed_while_rewriting_a_delivery_is_finished_by_the_next(finished_county, tmp_path):
-    county = finished_county.copy(tmp_path / "workspace")
+def test_a_run_killed_while_rewriting_a_delivery_is_finished_by_the_next(tiny_county, tmp_path):
+    county = tiny_county.copy(tmp_path / "workspace")
     jail, *_ = two_clients_of_one_person(county)
     record_retractions(county.workspace, [tombstone(("jail", jail))], recorded_by="A", now=NOW)
     folder = sorted((county.workspace.landing / "jail").glob("2*"))[0]
@@ -246,8 +246,8 @@ def test_a_retraction_file_is_read_as_the_encoder_writes_it(tmp_path):
     assert "Montgomery" not in str(raised.value)
 
 
-def test_the_same_retraction_twice_is_one(finished_county, tmp_path):
-    county = finished_county.copy(tmp_path / "workspace")
+def test_the_same_retraction_twice_is_one(tiny_county, tmp_path):
+    county = tiny_county.copy(tmp_path / "workspace")
     mark = tombstone(("jail", "abc"))
     assert record_retractions(county.workspace, [mark, mark], recorded_by="A", now=NOW) == 1
     assert record_retractions(county.workspace, [mark], recorded_by="A", now=NOW) == 0
