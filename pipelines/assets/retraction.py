@@ -14,7 +14,7 @@ from pipelines.retraction import erase, releases_to_recall
 
 @dg.asset(
     deps=[asset.key for asset in (*linkage_assets, *mart_assets, *quality_assets, *stewardship_assets)],
-    group_name="release",
+    group_name="linkage",
     description="What is left of retracted clients is erased from the warehouse; releases that held them are named.",
     kinds={"duckdb"},
     pool=WAREHOUSE_POOL,
