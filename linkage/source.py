@@ -57,6 +57,7 @@ class Source:
 
     `client_id_is_stable` is true where the agency keeps one client_id per person; where it is false (EMS, whose
     client_id is the report number) nothing may be inferred from two rows having different ids.
+    `is_criminal_justice` is true of agencies that must not learn of illnesses from what goes back to them.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Source:
     client_id_is_stable: bool
     kinds: tuple[EncounterKind, ...]
     columns: tuple[SourceColumn, ...]
+    is_criminal_justice: bool = False
 
     @property
     def kind_names(self) -> tuple[str, ...]:
@@ -94,6 +96,7 @@ def _read_source(text: str) -> Source:
             )
             for name, column in declared.get("columns", {}).items()
         ),
+        is_criminal_justice=declared.get("is_criminal_justice", False),
     )
 
 

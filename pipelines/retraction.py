@@ -216,7 +216,7 @@ def releases_to_recall(workspace: Workspace, today: dt.date) -> list[Release]:
 
 
 def recall(workspace: Workspace, today: dt.date) -> list[Release]:
-    """Delete the releases that hold what was retracted; returns those deleted.
+    """Delete the releases that hold what was retracted, and their return files; returns those deleted.
 
     Raises UsageError, and deletes none, when the current release is one of them: the next run replaces it.
     """
@@ -230,6 +230,7 @@ def recall(workspace: Workspace, today: dt.date) -> list[Release]:
     for release in found:
         release.folder.chmod(0o700)
         shutil.rmtree(release.folder)
+        shutil.rmtree(workspace.returns / release.release_id, ignore_errors=True)
     return found
 
 

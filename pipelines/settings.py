@@ -22,6 +22,7 @@ from pipelines.cohorts.written import refuse_repeated
 
 LegalBasis = Literal["expert_determination", "limited_data_set", "authorization"]
 Part2Posture = Literal["none", "holds_part_2_records"]
+Evidence = Literal["none", "own", "all"]
 Engine = Literal["duckdb", "spark"]
 Scope = Literal["everything", "changes"]
 
@@ -34,7 +35,9 @@ class Agreement:
 
     `legal_basis` is expert determination (45 CFR 164.514(b)(1)), a limited data set under a data use agreement
     (164.514(e)) or a business associate agreement or individual authorization. `recipients` may receive return
-    files made from this source. `part_2` says whether the source holds 42 CFR Part 2 records.
+    files made from this source; without any it gets none either. `part_2` says whether the source holds 42 CFR Part 2
+    records, `evidence` what its own return file tells of why a client is in a cohort: nothing, what its own records
+    say, or all.
     """
 
     source: str
@@ -44,6 +47,7 @@ class Agreement:
     expires_on: dt.date
     recipients: tuple[str, ...] = ()
     part_2: Part2Posture = "none"
+    evidence: Evidence = "own"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -273,7 +277,7 @@ def _read_agreements(reader: _SectionReader, declared: Any) -> dict[str, Agreeme
             table,
             where,
             required={"legal_basis", "reference", "custodian", "expires_on"},
-            optional={"recipients", "part_2"},
+            optional={"recipients", "part_2", "evidence"},
         )
         expires_on = keys["expires_on"]
         if not isinstance(expires_on, dt.date) or isinstance(expires_on, dt.datetime):
@@ -289,7 +293,13 @@ def _read_agreements(reader: _SectionReader, declared: Any) -> dict[str, Agreeme
             expires_on=expires_on,
             recipients=tuple(recipients),
             part_2=reader.choice({"part_2": "none"} | keys, "part_2", where, get_args(Part2Posture)),
+            evidence=reader.choice({"evidence": "own"} | keys, "evidence", where, get_args(Evidence)),
         )
+        if agreement.evidence == "all" and declared_sources()[source].is_criminal_justice:
+            raise PolicyError(
+                f"{reader.path}, {where} evidence: all of it would tell a criminal-justice agency what others "
+                'recorded. Use "own" or "none".'
+            )
         if agreement.legal_basis == "limited_data_set" and agreement.recipients:
             raise PolicyError(
                 f"{reader.path}, {where}: a limited data set may not be used to contact people "

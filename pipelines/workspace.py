@@ -80,6 +80,16 @@ class Workspace:
         return self.root / "releases"
 
     @property
+    def quarantine(self) -> Path:
+        """Rows that were kept out, for the agencies that delivered them: quarantine/<source>/<month>.csv."""
+        return self.root / "quarantine"
+
+    @property
+    def returns(self) -> Path:
+        """What goes back to the agencies: returns/<release id>/<source>.parquet, for the county to hand over."""
+        return self.root / "returns"
+
+    @property
     def dagster_home(self) -> Path:
         """Dagster's run history for this county."""
         return self.root / "dagster"

@@ -9,6 +9,7 @@ from linkage.errors import CheckFailedError
 from linkage.source import Source, declared_sources
 from pipelines.checks import check_results, first_failure, nothing_to_check, of_another_profile, specs
 from pipelines.ingest import landed_months, load_candidate, pending_months, prepare_warehouse, promote
+from pipelines.quarantine import write_quarantine_files
 from pipelines.resources import WAREHOUSE_POOL, CountyWorkspace
 from pipelines.retraction import withdraw
 from quality.run import run_suites
@@ -55,6 +56,7 @@ def delivery_asset(source: Source) -> dg.AssetsDefinition:
             counts = load_candidate(
                 connection, workspace.landing, source, pending, workspace.settings(), today
             )
+            quarantined = write_quarantine_files(workspace, connection, source, profile, pending)
         results = run_suites(
             workspace.warehouse,
             [suite.under(profile.name) for suite in suites],
@@ -78,6 +80,8 @@ def delivery_asset(source: Source) -> dg.AssetsDefinition:
                 "rows_delivered": counts.delivered,
                 "rows_accepted": counts.accepted,
                 "rows_quarantined": counts.quarantined,
+                "quarantined_by_month": dg.MetadataValue.json(quarantined),
+                "quarantine_files": dg.MetadataValue.path(str(workspace.quarantine / source.name)),
                 "quality_docs": dg.MetadataValue.url((workspace.quality_docs / "index.html").as_uri()),
             },
         )

@@ -11,6 +11,7 @@ from pipelines.checks import check_results, of_another_profile, specs
 from pipelines.prepared import write_prepared
 from pipelines.publication import publish_prepared
 from pipelines.resources import WAREHOUSE_POOL, CountyWorkspace
+from pipelines.returns import write_returns
 from pipelines.state import record_checks, run_state
 from quality.run import run_suites
 from quality.suite import Suite, select_suites
@@ -91,9 +92,11 @@ def release(county: CountyWorkspace) -> dg.MaterializeResult:  # type: ignore[ty
         published = publish_prepared(
             workspace, connection, [suite.name for suite in CHECKED_SUITES], dt.datetime.now(dt.UTC).date()
         )
+    returned = write_returns(workspace, published, workspace.settings())
     return dg.MaterializeResult(
         metadata={
             "release_id": published.release_id,
+            "returned": dg.MetadataValue.json(returned),
             "database": dg.MetadataValue.path(str(published.database)),
             "relations": dg.MetadataValue.json(dict(published.manifest["relations"])),
             "quality_docs": dg.MetadataValue.url((workspace.quality_docs / "index.html").as_uri()),

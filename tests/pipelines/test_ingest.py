@@ -5,9 +5,11 @@ import datetime as dt
 import polars as pl
 import pytest
 
+from linkage.encoding.profiles import STANDARD
 from linkage.errors import DeliveryRefusedError, PolicyError
 from linkage.source import declared_sources
 from pipelines.ingest import landed_months, load_candidate, pending_months, prepare_warehouse, promote
+from pipelines.quarantine import quarantine_file, write_quarantine_files
 from tests.pipelines.small_county import OTHER_PROJECT_KEY, encounter, person
 
 JAIL = declared_sources()["jail"]
@@ -60,6 +62,38 @@ def test_a_month_delivered_again_replaces_itself_and_clears_its_quarantine(count
     ingest(county)
     assert rows(county, "select count(*) from quarantined_row") == [(0,)]
     assert rows(county, "select accepted_encounters from delivery") == [(1,)]
+
+
+def listed(county):
+    """Judge what landed of the jail's January and write the agency's list; its path and the counts."""
+    with county.workspace.connect() as connection:
+        prepare_warehouse(connection)
+        load_candidate(
+            connection, county.workspace.landing, JAIL, ["2024-01"], county.workspace.settings(), TODAY
+        )
+        counts = write_quarantine_files(county.workspace, connection, JAIL, STANDARD, ["2024-01"])
+    return quarantine_file(county.workspace, JAIL, "2024-01"), counts
+
+
+def test_the_agency_gets_a_list_of_rows_and_rules_and_never_of_values(county):
+    stray = encounter("B1", "J9", "booking", "2024-01-05T10:00:00")
+    county.deliver("jail", "2024-01", [person("J1")], [stray])
+    path, counts = listed(county)
+    assert counts == {"2024-01": 1}
+    assert path.read_text(encoding="utf-8").splitlines() == [
+        "source,month,file,row_number,rule,what_is_wrong",
+        "jail,2024-01,encounters.parquet,1,EN07,its client is not in the delivery's people",
+    ]
+    assert oct(path.stat().st_mode)[-3:] == "600"
+
+
+def test_a_corrected_delivery_clears_the_list(county):
+    for client in ("J9", "J1"):
+        county.deliver(
+            "jail", "2024-01", [person("J1")], [encounter("B1", client, "booking", "2024-01-05T10:00:00")]
+        )
+        path, _ = listed(county)
+    assert not path.exists()
 
 
 def test_a_delivery_that_did_not_change_is_not_pending(county):
