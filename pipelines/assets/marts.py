@@ -121,8 +121,12 @@ def _table_metadata(connection: DuckDBPyConnection, relation: Relation) -> dict[
         {
             column: [
                 dg.TableColumnDep(dg.AssetKey(asset), of_column)
-                for table, of_column in origins
-                for asset in MADE_BY.get(table, [table])
+                # Several tables that one asset makes may have a column of this name.
+                for asset, of_column in dict.fromkeys(
+                    (asset, of_column)
+                    for table, of_column in origins
+                    for asset in MADE_BY.get(table, [table])
+                )
             ]
             for column, origins in column_lineage(connection, relation).items()
         }
