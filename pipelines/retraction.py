@@ -167,7 +167,9 @@ def withdraw(
         for folder in _landed(workspace.landing / source.name)
         if _remove_from_delivery(folder, clients, encounters)
     }
-    _remove_accepted(connection, source, clients, encounters)
+    if _remove_accepted(connection, source, clients, encounters):
+        # Scoring changes alone would keep the shares of names that only they had.
+        connection.execute("drop table if exists scoring_run").fetchall()
     return rewritten
 
 
@@ -299,8 +301,9 @@ def _remove_from_delivery(folder: Path, clients: set[str], encounters: set[str])
 
 def _remove_accepted(
     connection: duckdb.DuckDBPyConnection, source: Source, clients: set[str], encounters: set[str]
-) -> None:
-    """Delete accepted rows and count them no more, also of months that are no longer in landing."""
+) -> int:
+    """Delete accepted rows and count them no more, also of months that are no longer in landing; rows deleted."""
+    deleted = 0
     of_client = "list_contains($clients, client_id)"
     connection.execute("begin").fetchall()
     try:
@@ -316,6 +319,7 @@ def _remove_accepted(
             ).fetchall()
             connection.execute(f"delete from {source.name}_{table} where {condition}", given).fetchall()
             for month, rows in by_month:
+                deleted += rows
                 connection.execute(
                     f"update delivery set delivered_{counted} = delivered_{counted} - $rows, "
                     f"accepted_{counted} = accepted_{counted} - $rows where source = $source and month = $month",
@@ -325,6 +329,7 @@ def _remove_accepted(
     except BaseException:
         connection.execute("rollback").fetchall()
         raise
+    return deleted
 
 
 def _remove_decisions(workspace: Workspace, source: Source, clients: set[str]) -> None:

@@ -59,7 +59,7 @@ from quality.desk.reviews import (
 )
 from quality.desk.sessions import SESSION_LASTS, Session, Sessions
 from quality.desk.snapshot import Case, Evidence, Snapshot, opened_snapshot
-from quality.desk.stewards import log_access, steward_of
+from quality.desk.stewards import is_revoked_since, log_access, steward_of
 from quality.sign_off import Verdict, record_sign_off, sign_offs
 
 COOKIE = "familiar_faces_desk"
@@ -288,6 +288,7 @@ def show_release(visit: Visit, *, problem: str | None = None) -> Response:
             says="No run has prepared a release yet. Run `familiar-faces run`, then come back.",
         )
     signed = [each for each in sign_offs(desk.stewardship) if each.fingerprint == prepared["fingerprint"]]
+    log_access(desk.stewardship, visit.steward, "release page", now=desk.clock())
     days = prepared["sign_off_good_for_days"]
     return visit.page(
         "release.html.j2",
@@ -323,6 +324,7 @@ def sign_release(visit: Visit) -> Response:
         return show_release(visit, problem="Choose to approve or to refuse.")
     except FamiliarFacesError as error:
         return show_release(visit, problem=str(error))
+    log_access(desk.stewardship, visit.steward, "sign release", now=desk.clock())
     return _to("/release")
 
 
@@ -525,7 +527,10 @@ def _view(desk: Desk, view: Callable[[Visit], Response]) -> Endpoint:
 
     async def endpoint(request: Request) -> Response:
         session = desk.sessions.of(request.cookies.get(COOKIE))
-        if session is None:
+        if session is None or await run_in_threadpool(
+            is_revoked_since, desk.stewardship, session.steward, session.began_at
+        ):
+            desk.sessions.end(request.cookies.get(COOKIE))
             return _to("/sign-in")
         form = await _form(request)
         if request.method == "POST" and not (

@@ -24,6 +24,7 @@ class Session:
 
     steward: str
     csrf: str
+    began_at: dt.datetime
     ends_at: dt.datetime
 
     def allows(self, csrf: str) -> bool:
@@ -46,6 +47,7 @@ class Sessions:
         visit = Session(
             steward=steward,
             csrf=secrets.token_urlsafe(_SECRET_BYTES),
+            began_at=self.clock(),
             ends_at=self.clock() + SESSION_LASTS,
         )
         with self._lock:

@@ -35,6 +35,11 @@ create table if not exists steward_token_end (
     how text not null check (how in ('used', 'revoked')),
     ended_at text not null
 );
+create table if not exists steward_revocation (
+    revocation_number integer primary key,
+    steward text not null,
+    revoked_at text not null
+);
 create table if not exists desk_access (
     access_number integer primary key,
     steward text not null,
@@ -43,7 +48,7 @@ create table if not exists desk_access (
     case_id text
 );
 """
-_APPEND_ONLY = ("steward_token", "steward_token_end", "desk_access")
+_APPEND_ONLY = ("steward_token", "steward_token_end", "steward_revocation", "desk_access")
 
 
 def issue_token(stewardship: Path, steward: str, *, now: dt.datetime, one_time: bool = False) -> str:
@@ -84,14 +89,28 @@ def steward_of(stewardship: Path, token: str, *, now: dt.datetime) -> str | None
 
 
 def revoke_tokens(stewardship: Path, steward: str, *, now: dt.datetime) -> int:
-    """End every token of a steward; returns how many were still good."""
+    """End every token of a steward, and the visits that are open; returns how many tokens were still good."""
     with _opened(stewardship) as store:
+        store.execute(
+            "insert into steward_revocation (steward, revoked_at) values (?, ?)",
+            (steward.strip(), _text(now)),
+        )
         return store.execute(
             "insert into steward_token_end select token_number, 'revoked', ? from steward_token "
             "where steward = ? and expires_at > ? "
             "and token_number not in (select token_number from steward_token_end)",
             (_text(now), steward.strip(), _text(now)),
         ).rowcount
+
+
+def is_revoked_since(stewardship: Path, steward: str, began_at: dt.datetime) -> bool:
+    """Whether a steward's tokens were revoked at or after a moment, to the second: a visit begun then is over."""
+    with _opened(stewardship) as store:
+        row = store.execute(
+            "select 1 from steward_revocation where steward = ? and revoked_at >= ?",
+            (steward, _text(began_at)),
+        ).fetchone()
+    return row is not None
 
 
 def log_access(

@@ -9,6 +9,7 @@ from linkage.errors import UsageError
 from quality.desk.stewards import (
     ONE_TIME_LASTS,
     TOKEN_LASTS,
+    is_revoked_since,
     issue_token,
     log_access,
     revoke_tokens,
@@ -69,3 +70,14 @@ def test_nothing_of_it_can_be_changed(stewardship, table, statement):
 def test_a_name_that_is_none_is_refused(stewardship, name):
     with pytest.raises(UsageError, match="needs a name"):
         issue_token(stewardship, name, now=NOW)
+
+
+def test_revoking_ends_visits_begun_before_it_and_none_begun_after(tmp_path):
+    stewardship = tmp_path / "stewardship.sqlite"
+    began = dt.datetime(2026, 1, 1, 9, tzinfo=dt.UTC)
+    issue_token(stewardship, "A. Steward", now=began, one_time=True)
+    assert not is_revoked_since(stewardship, "A. Steward", began)
+    revoke_tokens(stewardship, "A. Steward", now=began + dt.timedelta(hours=1))
+    assert is_revoked_since(stewardship, "A. Steward", began)
+    assert not is_revoked_since(stewardship, "B. Steward", began)
+    assert not is_revoked_since(stewardship, "A. Steward", began + dt.timedelta(hours=2))
