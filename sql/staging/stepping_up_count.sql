@@ -3,17 +3,20 @@
 -- The measures of Stepping Up, exactly: what `stepping_up_measure` shows where it is not too small to show.
 --
 -- What looks ahead (connected, rebooked) counts only those who could be followed for the whole time; the
--- others are left_out, as are stays that have not ended where a length is measured. Months are those of the
--- booking for booked, screened and assessed, and of the release for the rest. A release to prison, to
--- another agency or by death is no release to the community and is in no measure that looks ahead.
+-- others are left_out, as are stays that have not ended where a length is measured. Periods are months and
+-- calendar years; each event is in the month of the booking for booked, screened and assessed, and of the
+-- release for the rest. A release to prison, to another agency or by death is no release to the community
+-- and is in no measure that looks ahead.
 --
--- Grain: one row per measure, month, smi and charge_class.
+-- Grain: one row per measure, period, smi and charge_class.
 -- Inputs: covered_span, encounter, encounter_kind, jail_stay, run_parameter
--- Order: measure, month, smi, charge_class
+-- Order: measure, period, smi, charge_class
 -- Columns:
 --   measure: bookings and people_booked (of whom the numerator had SMI), screened, assessed,
 --     length_of_stay, connected_<days>_days, rebooked_<months>_months_<any, new_charge or technical>.
---   month: Month of the booking or of the release, YYYY-MM; every month that the jail covers.
+--   period: Month of the booking or of the release, YYYY-MM, or its year, YYYY, as far as the jail covers
+--     it.
+--   months: How many months of the period the jail covers.
 --   smi: all, smi, or other: no serious mental illness found, which includes people nobody assessed.
 --   charge_class: all, or the charge of the stay.
 --   people: Distinct people in the denominator.
@@ -22,7 +25,23 @@
 --   left_out: Those that could not be followed, or whose stay has not ended.
 --   mean_days: Mean length of the stays that ended, in days.
 --   median_days: Median of the same.
-with booked as (
+with jail_span as (
+    select
+        month,
+        covered_until,
+    from covered_span
+    where source = 'jail' and is_covered
+),
+
+-- Each covered month, and what it is counted in: itself and its year.
+jail_period as (
+    select
+        month,
+        unnest([month, left(month, 4)]) as name,
+    from jail_span
+),
+
+booked as (
     select
         *,
         strftime(booked_at, '%Y-%m') as month,
@@ -39,18 +58,36 @@ released as (
     where jail_stay.released_at is not null
 ),
 
--- The people of a month, once each: at the last booking or the first release of that month.
+-- The people of a period, once each: at the last booking or the first release of it.
 person_booked as (
-    select *,
+    select
+        booked.*,
+        period.name as period,
     from booked
-    qualify row_number() over (partition by person_id, month order by booked_at desc, episode_id asc) = 1
+    inner join jail_period as period on period.month = booked.month
+    qualify
+        row_number()
+            over (
+                partition by booked.person_id, period.name
+                order by booked.booked_at desc, booked.episode_id asc
+            )
+        = 1
 ),
 
 person_released as (
-    select *,
+    select
+        released.*,
+        period.name as period,
     from released
-    where to_community
-    qualify row_number() over (partition by person_id, month order by released_at, episode_id) = 1
+    inner join jail_period as period on period.month = released.month
+    where released.to_community
+    qualify
+        row_number()
+            over (
+                partition by released.person_id, period.name
+                order by released.released_at, released.episode_id
+            )
+        = 1
 ),
 
 connecting_source as (
@@ -97,19 +134,11 @@ first_service as (
     group by all
 ),
 
-jail_span as (
-    select
-        month,
-        is_covered,
-        covered_until,
-    from covered_span
-    where source = 'jail'
-),
-
 returned as (
     select
         person_released.person_id,
         person_released.month,
+        person_released.period,
         person_released.released_at,
         person_released.has_smi,
         person_released.charge_class,
@@ -125,7 +154,7 @@ returned as (
     group by all
 ),
 
-counted as (
+event as (
     select
         'bookings' as measure,
         month,
@@ -136,17 +165,6 @@ counted as (
         has_smi as is_true,
         null::double as days,
     from booked
-    union all
-    select
-        'people_booked' as measure,
-        month,
-        has_smi,
-        charge_class,
-        person_id,
-        true as is_followed,
-        has_smi as is_true,
-        null as days,
-    from person_booked
     union all
     select
         'screened' as measure,
@@ -198,10 +216,35 @@ counted as (
     from first_service
     cross join (values (7), (14), (30)) as within (days)
     left join connecting_span on connecting_span.month = first_service.month
+),
+
+counted as (
+    select
+        event.measure,
+        period.name as period,
+        event.has_smi,
+        event.charge_class,
+        event.person_id,
+        event.is_followed,
+        event.is_true,
+        event.days,
+    from event
+    inner join jail_period as period on period.month = event.month
+    union all
+    select
+        'people_booked' as measure,
+        period,
+        has_smi,
+        charge_class,
+        person_id,
+        true as is_followed,
+        has_smi as is_true,
+        null as days,
+    from person_booked
     union all
     select
         'rebooked_' || within.months || '_months_' || kind.name as measure,
-        returned.month,
+        returned.period,
         returned.has_smi,
         returned.charge_class,
         returned.person_id,
@@ -226,22 +269,26 @@ counted as (
 summed as (
     select
         measure,
-        month,
+        period,
         if(grouping(has_smi) = 1, 'all', if(has_smi, 'smi', 'other')) as smi,
         if(grouping(charge_class) = 1, 'all', charge_class) as charge_class,
         count(distinct person_id) filter (where is_followed) as people,
         count(*) filter (where is_followed and is_true) as numerator,
         count(*) filter (where is_followed) as denominator,
         count(*) filter (where not is_followed) as left_out,
-        avg(days) as mean_days,
-        median(days) as median_days,
+        -- Rounded, because the last digits of a mean depend on the order in which rows are added up.
+        round(avg(days), 4) as mean_days,
+        round(median(days), 4) as median_days,
     from counted
-    group by grouping sets ((measure, month), (measure, month, has_smi), (measure, month, charge_class))
+    group by grouping sets (
+        (measure, period), (measure, period, has_smi), (measure, period, charge_class)
+    )
 )
 
 select
     summed.measure,
-    summed.month,
+    summed.period,
+    covered.months,
     summed.smi,
     summed.charge_class,
     summed.people,
@@ -251,5 +298,10 @@ select
     summed.mean_days,
     summed.median_days,
 from summed
-inner join jail_span on jail_span.month = summed.month
-where jail_span.is_covered
+inner join
+    (select
+        name,
+        count(*) as months,
+    from jail_period
+    group by name) as covered
+    on covered.name = summed.period

@@ -47,10 +47,10 @@ create table linkage_quality as
     from (values ('estimated_precision', 0.995), ('blocking_loss', 0.02), ('drift', 0.01), ('impossible_life', 0.0))
         as figure (measure, value);
 create table stepping_up_count as
-    select 'screened' as measure, '2025-03' as month, smi, 'all' as charge_class, people
+    select 'screened' as measure, '2025-03' as period, smi, 'all' as charge_class, people
     from (values ('all', 40), ('smi', 15), ('other', 25)) as counted (smi, people);
 create table stepping_up_measure as
-    select measure, month, smi, charge_class, 0.9 as value, people as numerator, people as denominator
+    select measure, period, smi, charge_class, 0.9 as value, people as numerator, people as denominator
     from stepping_up_count;
 create table drift_measure as
     select 'volume' as measure, 'jail' as slice, '2025-03' as month, 200.0 as value, 190.0 as usual,
