@@ -23,7 +23,6 @@ from linkage.encoding.contract import Delivery, check_delivery, judge
 from linkage.encoding.manifest import read_manifest
 from linkage.encoding.profiles import STANDARD, Profile
 from linkage.errors import CheckFailedError, DeliveryRefusedError, PolicyError
-from linkage.model import linkage_model
 from linkage.progress import track
 from linkage.records import recorded_profile, stored_people, stored_people_columns
 from linkage.source import Source, declared_sources
@@ -89,14 +88,6 @@ def prepare_warehouse(connection: duckdb.DuckDBPyConnection, profile: Profile = 
         f"select '{name}' as source, * from {name}_encounter" for name in declared_sources()
     )
     connection.execute(f"create or replace view delivered_encounter as {parts}").fetchall()
-    known = ", ".join(
-        f"({condition}) as {what.replace(' ', '_')}_is_known"
-        for what, condition in linkage_model(profile.name).known.items()
-    )
-    identities = "\nunion all\n".join(
-        f"select '{name}' as source, month, {known} from {name}_people" for name in declared_sources()
-    )
-    connection.execute(f"create or replace view delivered_identity as {identities}").fetchall()
     create_encounter_kind(connection)
 
 

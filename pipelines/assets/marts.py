@@ -23,7 +23,6 @@ _DELIVERIES = [f"{source}_delivery" for source in declared_sources()]
 MADE_BY: Mapping[str, list[str]] = {
     "delivery": _DELIVERIES,
     "delivered_encounter": _DELIVERIES,
-    "delivered_identity": _DELIVERIES,
     "encounter_kind": _DELIVERIES,
     "cohort_spell": ["cohort_definition"],
     "cohort_evidence": ["cohort_definition"],

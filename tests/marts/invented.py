@@ -109,12 +109,11 @@ def warehouse(
     covered_from: dt.date = dt.date(2015, 1, 1),
     not_covered: Iterable[tuple[str, str]] = (),
     linkage_measures: Iterable[tuple] = (),
-    identities: Iterable[tuple] = (),
 ) -> duckdb.DuckDBPyConnection:
     """The input tables. Without `clients` every client_id is the person of the same name, in every source.
 
     `not_covered` lists (source, 'YYYY-MM') of which there is no delivery; `linkage_measures` are rows of
-    linkage_measure, `identities` of delivered_identity.
+    linkage_measure.
     """
     connection = duckdb.connect()
     clients = list(
@@ -163,12 +162,6 @@ def warehouse(
         "linkage_measure (measure varchar, family varchar, slice varchar, value double, numerator double, "
         "denominator double, note varchar, counts_people boolean)",
         list(linkage_measures),
-    )
-    _fill(
-        connection,
-        "delivered_identity (source varchar, month varchar, name_is_known boolean, birth_date_is_known boolean, "
-        "number_is_known boolean)",
-        list(identities),
     )
     _fill_encounters(connection, encounters)
     _fill_deliveries(connection, covered_from, as_of, set(not_covered))

@@ -52,9 +52,6 @@ create table stepping_up_count as
 create table stepping_up_measure as
     select measure, period, smi, charge_class, 0.9 as value, people as numerator, people as denominator
     from stepping_up_count;
-create table drift_measure as
-    select 'volume' as measure, 'jail' as slice, '2025-03' as month, 200.0 as value, 190.0 as usual,
-        6 as months_before, 200 as of_rows;
 create table crisis_transition as
     select 'encounters' as counting, 'booking' as from_kind, 'ed' as to_kind, '0-24 h' as gap, 14 as transitions,
         12 as people;
