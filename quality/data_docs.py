@@ -33,6 +33,11 @@ _STAGES: dict[Stage, tuple[str, str]] = {
         "Linkage",
         "Who is who: source records, compared pairs and the persons made of them.",
     ),
+    "drift": (
+        "Drift",
+        "Whether each source's newest month looks like the months before it. These only ever warn: a county may "
+        "change, but an export, a register or the linkage changes more often.",
+    ),
     "published": (
         "Published tables",
         "What analysts and care teams will read. A stop here keeps the last release current.",

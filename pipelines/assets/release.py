@@ -66,7 +66,7 @@ def _checks(
 
 
 CHECKED_SUITES = tuple(
-    suite for stage in ("linkage", "published") for suite in select_suites(stage=stage, profile=None)
+    suite for stage in ("linkage", "drift", "published") for suite in select_suites(stage=stage, profile=None)
 )
 """Suites that must have been run on exactly the state that is released."""
 
