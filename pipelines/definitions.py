@@ -4,6 +4,7 @@ import dagster as dg
 
 from linkage.source import declared_sources
 from pipelines.assets.deliveries import delivery_assets
+from pipelines.assets.drift import drift_assets
 from pipelines.assets.linkage import linkage_assets
 from pipelines.assets.linkage_quality import quality_assets
 from pipelines.assets.marts import mart_assets
@@ -39,6 +40,7 @@ defs = dg.Definitions(
         *quality_assets,
         *mart_assets,
         *stewardship_assets,
+        *drift_assets,
         release,
     ],
     asset_checks=[release_checks, *stewardship_checks],

@@ -170,6 +170,12 @@ def warehouse(
         from person_crosswalk
         """
     ).fetchall()
+    _fill(
+        connection,
+        "linkage_history (as_of date, measure varchar, source varchar, part varchar, numerator bigint, "
+        "denominator bigint)",
+        [],
+    )
     _fill_encounters(connection, encounters)
     _fill_deliveries(connection, covered_from, as_of, set(not_covered))
     return connection

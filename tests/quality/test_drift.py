@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from linkage.source import declared_sources
+from pipelines.assets.drift import remember_linkage
 from pipelines.relations import build, create_encounter_kind, load_relations
 from quality.run import run_suites
 from quality.suite import select_suites
@@ -15,6 +16,7 @@ from quality.suite import select_suites
 CLIENTS = 400
 LAST = "2024-12"
 SUITES = select_suites(stage="drift")
+OF_SOURCES = [suite for suite in SUITES if suite.source is not None]
 
 A_STEADY_YEAR = f"""
 create table run_parameter as select date '2025-01-01' as as_of;
@@ -62,7 +64,7 @@ def warnings(warehouse, *spoil: str) -> set[str]:
     warehouse.change(*spoil)
     with duckdb.connect(warehouse.path) as connection:
         build_drift(connection)
-    results = run_suites(warehouse.path, SUITES, run_label="test")
+    results = run_suites(warehouse.path, OF_SOURCES, run_label="test")
     assert all(result.passed for result in results)
     return {
         f"{result.suite.name}.{each.expectation.expectation_id}"
@@ -177,7 +179,7 @@ def test_a_month_after_the_as_of_date_is_not_looked_at(year):
 
 
 def test_every_source_has_an_expectation_for_each_other_source():
-    for suite in SUITES:
+    for suite in OF_SOURCES:
         asked = {each.expectation_id for each in suite.expectations}
         others = {f"linked_to_{other}_as_often" for other in declared_sources() if other != suite.source}
         assert others == {name for name in asked if name.startswith("linked_to_")}
@@ -208,3 +210,61 @@ def test_usual_is_the_median_of_the_six_months_before(counts):
         assert earlier_months == len(before)
         assert usual == (pytest.approx(statistics.median(before)) if before else None)
         assert is_latest == (number == len(found) - 1)
+
+
+A_RUN = """
+create table run_parameter as select date '2025-01-01' as as_of;
+create table person_crosswalk as
+    select source, source || n as client_id, 'person' || n || if(n % 2 = 0, source, '') as person_id
+    from (select unnest(['ems', 'hospital', 'jail']) as source) cross join range(400) as clients (n)
+"""
+
+
+def run_of(warehouse, as_of: str, *spoil: str) -> set[str]:
+    warehouse.change(f"update run_parameter set as_of = date '{as_of}'", *spoil)
+    with duckdb.connect(warehouse.path) as connection:
+        build(connection, load_relations()["linkage_figure"])
+        remember_linkage(connection)
+        build(connection, load_relations()["linkage_drift"])
+    suites = [suite for suite in SUITES if suite.relation == "linkage_drift"]
+    (result,) = run_suites(warehouse.path, suites, run_label="test")
+    return {each.expectation.expectation_id for each in result.results if each.outcome != "met"}
+
+
+@pytest.fixture
+def runs(empty_warehouse):
+    empty_warehouse.change(*A_RUN.split(";"))
+    assert run_of(empty_warehouse, "2025-01-01") == set()
+    return empty_warehouse
+
+
+FEWER_LINKS = (
+    "update person_crosswalk set person_id = client_id "
+    "where source = 'jail' and regexp_matches(client_id, '[13]$')"
+)
+ONE_LARGE_PERSON = (
+    "update person_crosswalk set person_id = 'large' where source = 'jail' and person_id like '%jail'"
+)
+
+
+def test_the_same_linkage_a_month_later_warns_of_nothing(runs):
+    assert run_of(runs, "2025-02-01") == set()
+
+
+def test_links_that_are_lost_from_one_run_to_the_next_are_told_of(runs):
+    assert run_of(runs, "2025-02-01", FEWER_LINKS) == {"systems_share_as_many_persons"}
+    assert run_of(runs, "2025-03-01") == set()
+
+
+def test_a_person_that_swallows_others_is_told_of(runs):
+    assert "large_persons_are_as_few" in run_of(runs, "2025-02-01", ONE_LARGE_PERSON)
+
+
+def test_a_run_repeated_is_held_against_the_run_before_and_not_against_itself(runs):
+    for _ in range(2):
+        assert run_of(runs, "2025-02-01", FEWER_LINKS) == {"systems_share_as_many_persons"}
+    assert runs.count("linkage_history") == 2 * runs.count("linkage_figure")
+
+
+def test_a_run_at_an_earlier_date_is_not_held_against_a_later_one(runs):
+    assert run_of(runs, "2024-12-01", FEWER_LINKS) == set()
