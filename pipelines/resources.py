@@ -6,6 +6,7 @@ from pathlib import Path
 
 import dagster as dg
 import duckdb
+import polars as pl
 
 from linkage.errors import FamiliarFacesError
 from pipelines.workspace import WORKSPACE_VARIABLE, Workspace
@@ -29,13 +30,13 @@ class CountyWorkspace(dg.ConfigurableResource):  # type: ignore[type-arg]
     def warehouse(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """A connection to the warehouse, alone on it.
 
-        An error of the database is reported without its message, which may quote a value from a record, because
-        Dagster keeps what it is told in its event log.
+        An error of the database, or of polars, is reported without its message, which may quote a value from a
+        record, because Dagster keeps what it is told in its event log.
         """
         with self.open().connect() as connection:
             try:
                 yield connection
-            except duckdb.Error as error:
+            except (duckdb.Error, pl.exceptions.PolarsError) as error:
                 raise FamiliarFacesError(
                     f"The warehouse refused a statement ({type(error).__name__}; its message is withheld because it "
                     "may quote a record). Nothing accepted or released has changed; run again, and report this if "
