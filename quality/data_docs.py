@@ -2,7 +2,8 @@
 
 A static site in the workspace's `quality_docs/`, for stewards who read rather than query. It opens from disk
 without a network: no script, and no font, style or image from anywhere else. It is made from the history of
-counts and the suites alone, so nothing that came out of a record can be on it.
+counts and the suites, and the pages by month (`quality.month_pages`) from figures about whole deliveries; nothing
+that came out of a record can be on it.
 """
 
 import datetime as dt
@@ -11,11 +12,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import jinja2
 
+from linkage.source import declared_sources
 from quality import history
 from quality.history import SuiteRun
+from quality.month_pages import month_page_name
 from quality.results import ExpectationResult, SuiteResult
 from quality.suite import Stage, Suite, load_suites
 
@@ -151,9 +155,10 @@ def record_and_write(docs: Path, results: Sequence[SuiteResult], *, run_at: dt.d
             text = template.render(
                 page=page,
                 stage=_STAGES[page.suite.stage][0],
+                month_page=_month_page(docs, page.suite),
                 has_gx_page=(docs / GX_FOLDER_NAME / path.name).exists(),
             )
-            _replace(path, text)
+            replace_page(path, text)
     shown = {page.suite.name for page in pages}
     index = _environment().get_template("index.html.j2")
     text = index.render(
@@ -169,11 +174,22 @@ def record_and_write(docs: Path, results: Sequence[SuiteResult], *, run_at: dt.d
             if finding.status == status
         ],
         numbers=_numbers([finding.status for page in pages for finding in page.findings]),
+        months=[
+            (source.label, month_page_name(source.name))
+            for source in declared_sources().values()
+            if (docs / month_page_name(source.name)).exists()
+        ],
         has_linkage_report=(docs / LINKAGE_REPORT_NAME).exists(),
         last_run=max((page.last_run for page in pages), key=lambda run: run.run_at),
         never_run=[suite for suite in suites.values() if suite.name not in shown],
     )
-    _replace(docs / INDEX_NAME, text)
+    replace_page(docs / INDEX_NAME, text)
+
+
+def _month_page(docs: Path, suite: Suite) -> str | None:
+    if suite.source is None or not (docs / month_page_name(suite.source)).exists():
+        return None
+    return month_page_name(suite.source)
 
 
 def _pages(suites: dict[str, Suite], runs: Sequence[SuiteRun]) -> list[_Page]:
@@ -210,11 +226,17 @@ def _day(moment: dt.datetime) -> str:
     return f"{moment.day} {moment:%b %Y}"
 
 
-def _minute(moment: dt.datetime) -> str:
+def minute(moment: dt.datetime) -> str:
+    """A moment as the pages write it."""
     return f"{_day(moment)}, {moment:%H:%M} UTC"
 
 
-def _replace(path: Path, text: str) -> None:
+def render(template: str, **shown: Any) -> str:
+    """A page from one of the templates of `quality/templates/`."""
+    return _environment().get_template(template).render(**shown)
+
+
+def replace_page(path: Path, text: str) -> None:
     """Write a page so that a reader sees the old one or the new one, never half of it."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     draft.write_text(text, encoding="utf-8")
@@ -231,5 +253,5 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"day": _day, "minute": _minute, "number": lambda number: f"{number:,}"}
+    environment.filters |= {"day": _day, "minute": minute, "number": lambda number: f"{number:,}"}
     return environment

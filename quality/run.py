@@ -13,8 +13,10 @@ from typing import Any
 
 import duckdb
 
-from quality.data_docs import record_and_write
+from quality.data_docs import minute, record_and_write
 from quality.gx_pages import write_gx_pages
+from quality.month_pages import RELATION as MONTHLY
+from quality.month_pages import month_pages, write_month_pages
 from quality.results import ExpectationResult, SuiteResult
 from quality.suite import Expectation, Suite
 from quality.warehouse_dialect import open_to_read
@@ -63,6 +65,9 @@ def run_suites(
         if docs is not None:
             moment = run_at or dt.datetime.now(dt.UTC)
             write_gx_pages(docs, results, run_at=moment)
+            if any(suite.relation == MONTHLY for suite in suites) and MONTHLY in columns:
+                pages = month_pages(connection, suites)
+                write_month_pages(docs, pages, last_run=minute(moment))
             record_and_write(docs, results, run_at=moment)
     return results
 

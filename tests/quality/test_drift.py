@@ -19,7 +19,7 @@ SUITES = select_suites(stage="drift")
 OF_SOURCES = [suite for suite in SUITES if suite.source is not None]
 
 A_STEADY_YEAR = f"""
-create table run_parameter as select date '2025-01-01' as as_of;
+create table run_parameter as select date '2025-01-01' as as_of, 11 as small_cell_threshold;
 create table delivering as select unnest({list(declared_sources())}) as source;
 create table delivery as
     select source, strftime(first_day, '%Y-%m') as month, first_day::date as covers_from,
