@@ -7,19 +7,15 @@ that came out of a record can be on it.
 """
 
 import datetime as dt
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from typing import Any
-
-import jinja2
 
 from linkage.source import declared_sources
 from quality import history
 from quality.history import SuiteRun
 from quality.month_pages import month_page_name
+from quality.pages import day, render, replace_page
 from quality.results import ExpectationResult, SuiteResult
 from quality.suite import Stage, Suite, load_suites
 
@@ -50,7 +46,6 @@ _STAGES: dict[Stage, tuple[str, str]] = {
 _BY_URGENCY = ("stop", "unknown", "warn", "met")
 _RUNS_SHOWN = 24
 _PRIVATE_FOLDER = 0o700
-_PRIVATE_FILE = 0o600
 
 
 @dataclass(frozen=True)
@@ -91,7 +86,7 @@ class _Finding:
     def marks(self) -> list[tuple[str, str]]:
         """Status and description of the last runs, oldest first."""
         return [
-            (_status(result), f"{_day(run.run_at)}, {run.run_label}: {result.outcome}. {result.found}")
+            (_status(result), f"{day(run.run_at)}, {run.run_label}: {result.outcome}. {result.found}")
             for run, result in self.past[-_RUNS_SHOWN:]
         ]
 
@@ -147,12 +142,12 @@ def record_and_write(docs: Path, results: Sequence[SuiteResult], *, run_at: dt.d
     history.append(docs, results, run_at=run_at)
     suites = {suite.name: suite for suite in (*load_suites(), *(result.suite for result in results))}
     pages = _pages(suites, history.read(docs))
-    template = _environment().get_template("suite.html.j2")
     checked = {result.suite.name for result in results}
     for page in pages:
         path = docs / f"{page.suite.name}.html"
         if page.suite.name in checked or not path.exists():
-            text = template.render(
+            text = render(
+                "suite.html.j2",
                 page=page,
                 stage=_STAGES[page.suite.stage][0],
                 month_page=_month_page(docs, page.suite),
@@ -160,8 +155,8 @@ def record_and_write(docs: Path, results: Sequence[SuiteResult], *, run_at: dt.d
             )
             replace_page(path, text)
     shown = {page.suite.name for page in pages}
-    index = _environment().get_template("index.html.j2")
-    text = index.render(
+    text = render(
+        "index.html.j2",
         stages=[
             (title, says, [page for page in pages if page.suite.stage == stage])
             for stage, (title, says) in _STAGES.items()
@@ -220,38 +215,3 @@ def _status(result: ExpectationResult) -> str:
 
 def _numbers(statuses: Sequence[str]) -> dict[str, int]:
     return {status: statuses.count(status) for status in _BY_URGENCY}
-
-
-def _day(moment: dt.datetime) -> str:
-    return f"{moment.day} {moment:%b %Y}"
-
-
-def minute(moment: dt.datetime) -> str:
-    """A moment as the pages write it."""
-    return f"{_day(moment)}, {moment:%H:%M} UTC"
-
-
-def render(template: str, **shown: Any) -> str:
-    """A page from one of the templates of `quality/templates/`."""
-    return _environment().get_template(template).render(**shown)
-
-
-def replace_page(path: Path, text: str) -> None:
-    """Write a page so that a reader sees the old one or the new one, never half of it."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.write_text(text, encoding="utf-8")
-    draft.chmod(_PRIVATE_FILE)
-    draft.replace(path)
-
-
-@cache
-def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("quality", "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"day": _day, "minute": minute, "number": lambda number: f"{number:,}"}
-    return environment

@@ -13,6 +13,7 @@ import duckdb
 
 from linkage.errors import CheckFailedError
 from linkage.source import declared_sources
+from quality.pages import render, replace_page
 from quality.suite import Suite
 
 RELATION = "drift_measure"
@@ -114,8 +115,6 @@ def _pages_from(connection: duckdb.DuckDBPyConnection, suites: Iterable[Suite]) 
 
 def write_month_pages(docs: Path, pages: Sequence[MonthPage], *, last_run: str) -> None:
     """Write the pages into the folder `docs`, each replaced whole."""
-    from quality.data_docs import render, replace_page
-
     for page in pages:
         text = render("months.html.j2", page=page, last_run=last_run, months_shown=MONTHS_SHOWN)
         replace_page(docs / page.file_name, text)

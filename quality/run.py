@@ -13,10 +13,11 @@ from typing import Any
 
 import duckdb
 
-from quality.data_docs import minute, record_and_write
+from quality.data_docs import record_and_write
 from quality.gx_pages import write_gx_pages
 from quality.month_pages import RELATION as MONTHLY
 from quality.month_pages import month_pages, write_month_pages
+from quality.pages import minute
 from quality.results import ExpectationResult, SuiteResult
 from quality.suite import Expectation, Suite
 from quality.warehouse_dialect import open_to_read
