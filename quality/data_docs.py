@@ -122,9 +122,12 @@ class _Page:
 
     @property
     def rows(self) -> int | None:
-        return next(
-            (f.result.element_count for f in self.findings if f.result.element_count is not None), None
+        counts = (
+            finding.result.element_count
+            for finding in self.findings
+            if finding.result.expectation.expect != "no_figure_off"
         )
+        return next((count for count in counts if count is not None), None)
 
 
 def suite_page(docs: Path, suite: str, expectation_id: str | None = None) -> str:
@@ -169,11 +172,12 @@ def record_and_write(docs: Path, results: Sequence[SuiteResult], *, run_at: dt.d
             if finding.status == status
         ],
         numbers=_numbers([finding.status for page in pages for finding in page.findings]),
-        months=[
-            (source.label, month_page_name(source.name))
-            for source in declared_sources().values()
-            if (docs / month_page_name(source.name)).exists()
-        ],
+        labels={name: source.label for name, source in declared_sources().items()},
+        month_pages={
+            name: month_page_name(name)
+            for name in declared_sources()
+            if (docs / month_page_name(name)).exists()
+        },
         has_linkage_report=(docs / LINKAGE_REPORT_NAME).exists(),
         last_run=max((page.last_run for page in pages), key=lambda run: run.run_at),
         never_run=[suite for suite in suites.values() if suite.name not in shown],

@@ -74,7 +74,7 @@ release_checks = _checks(
     "release_checks",
     CHECKED_SUITES,
     [*linkage_assets, *mart_assets],
-    run_label="linkage and published tables",
+    run_label="linkage, drift and published tables",
 )
 
 

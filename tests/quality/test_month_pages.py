@@ -10,6 +10,7 @@ from pipelines.relations import create_encounter_kind
 from quality.month_pages import month_page_name, month_pages
 from quality.run import run_suites
 from quality.suite import select_suites
+from tests.browser import opened_page
 from tests.quality.test_data_docs import Page
 from tests.quality.test_drift import A_STEADY_YEAR, LAST, OF_SOURCES, build_drift
 
@@ -92,3 +93,17 @@ def test_a_table_that_cannot_be_read_is_one_sentence_without_the_words_of_the_da
         pytest.raises(CheckFailedError, match=r"drift_measure \(CatalogException\)"),
     ):
         month_pages(connection, select_suites(stage="drift"))
+
+
+def test_pages_fit_a_narrow_window_and_ask_for_nothing(site):
+    docs = site(f"update delivery set delivered_encounters = 300 where source = 'jail' and month = '{LAST}'")
+    for name in ("index", "jail_drift", "jail_by_month"):
+        with opened_page(docs / f"{name}.html") as (page, asked_for, complaints):
+            for width in (1200, 640, 340):
+                page.set_viewport_size({"width": width, "height": 800})
+                too_wide = page.evaluate(
+                    "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+                )
+                assert too_wide == 0, (name, width)
+            assert [address for address in asked_for if not address.startswith("file:")] == []
+            assert complaints == []
