@@ -5,6 +5,7 @@ from pathlib import Path
 
 import dagster as dg
 
+from quality.data_docs import INDEX_NAME, suite_page
 from quality.results import SuiteResult
 from quality.suite import Suite
 
@@ -35,7 +36,6 @@ def check_results(
 ) -> Iterator[dg.AssetCheckResult]:
     """What was found, as Dagster check results. `asset_of` maps a suite's name to the asset it judges."""
     for suite_result in results:
-        page = (docs / f"{suite_result.suite.name}.html").absolute()
         for result in suite_result.results:
             yield dg.AssetCheckResult(
                 check_name=_check_name(suite_result.suite, result.expectation.expectation_id),
@@ -46,7 +46,10 @@ def check_results(
                     "found": result.found,
                     "unexpected": result.unexpected_count or 0,
                     "could_not_run": result.could_not_run,
-                    "quality_docs": dg.MetadataValue.url(page.as_uri()),
+                    "quality_docs": dg.MetadataValue.url(
+                        suite_page(docs, suite_result.suite.name, result.expectation.expectation_id)
+                    ),
+                    "quality_summary": dg.MetadataValue.url((docs / INDEX_NAME).absolute().as_uri()),
                 },
             )
 

@@ -4,6 +4,7 @@ import dagster as dg
 
 from linkage.source import declared_sources
 from pipelines.assets.deliveries import delivery_assets
+from pipelines.assets.drift import drift_assets
 from pipelines.assets.freshness import deliveries_still_come
 from pipelines.assets.linkage import linkage_assets
 from pipelines.assets.linkage_quality import quality_assets
@@ -70,6 +71,7 @@ _ASSETS = dg.map_asset_specs(
         *quality_assets,
         *mart_assets,
         *stewardship_assets,
+        *drift_assets,
         release,
         erasure,
     ],

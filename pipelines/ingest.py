@@ -26,6 +26,7 @@ from linkage.errors import CheckFailedError, DeliveryRefusedError, PolicyError
 from linkage.progress import track
 from linkage.records import recorded_profile, stored_people, stored_people_columns
 from linkage.source import Source, declared_sources
+from pipelines.delivered_identity import create_delivered_identity
 from pipelines.relations import create_encounter_kind
 from pipelines.settings import CountySettings
 
@@ -88,6 +89,7 @@ def prepare_warehouse(connection: duckdb.DuckDBPyConnection, profile: Profile = 
         f"select '{name}' as source, * from {name}_encounter" for name in declared_sources()
     )
     connection.execute(f"create or replace view delivered_encounter as {parts}").fetchall()
+    create_delivered_identity(connection, profile)
     create_encounter_kind(connection)
 
 

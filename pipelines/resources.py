@@ -6,6 +6,7 @@ from pathlib import Path
 
 import dagster as dg
 import duckdb
+import polars as pl
 from pydantic import PrivateAttr
 
 from linkage.errors import FamiliarFacesError
@@ -38,8 +39,8 @@ class CountyWorkspace(dg.ConfigurableResource):  # type: ignore[type-arg]
         Dagster's pool keeps its own runs apart; the lock keeps apart what it did not start, such as a run of the
         command line. A run of Dagster's waits for that one, because nobody stands by to start it again.
 
-        An error of the database is reported without its message, which may quote a value from a record, because
-        Dagster keeps what it is told in its event log.
+        An error of the database, or of polars, is reported without its message, which may quote a value from a
+        record, because Dagster keeps what it is told in its event log.
         """
         workspace = self.open()
         if not self.run_is_held and self._held is None:
@@ -49,7 +50,7 @@ class CountyWorkspace(dg.ConfigurableResource):  # type: ignore[type-arg]
         with workspace.connect() as connection:
             try:
                 yield connection
-            except duckdb.Error as error:
+            except (duckdb.Error, pl.exceptions.PolarsError) as error:
                 raise FamiliarFacesError(
                     f"The warehouse refused a statement ({type(error).__name__}; its message is withheld because it "
                     "may quote a record). Nothing accepted or released has changed; run again, and report this if "

@@ -27,6 +27,7 @@ _ROW_COUNT = "table.row_count"
 _EMPTY_COUNT = "column_values.nonnull.unexpected_count"
 _ROWS_WHERE = "table.rows_where"
 _QUERY_ROWS = "table.query_rows"
+_FIGURES = "table.figures"
 
 
 class _CountsOnly:
@@ -155,6 +156,45 @@ class ExpectNoRowsFrom(BatchExpectation):  # type: ignore[misc]
         return {"success": found == 0, "result": {"element_count": rows, "unexpected_count": found}}
 
 
+class Figures(TableMetricProvider):  # type: ignore[misc]
+    """Metric: how many rows meet one condition, and how many of those another one as well."""
+
+    metric_name = _FIGURES
+    value_keys = ("relation", "among", "off")
+
+    @metric_value(engine=SqlAlchemyExecutionEngine)  # type: ignore[untyped-decorator]
+    def _sqlalchemy(
+        cls,  # noqa: N805
+        execution_engine: Any,
+        metric_domain_kwargs: dict[str, Any],
+        metric_value_kwargs: dict[str, Any],
+        metrics: dict[str, Any],
+        runtime_configuration: dict[str, Any],
+    ) -> tuple[int, int]:
+        among, off = metric_value_kwargs["among"], metric_value_kwargs["off"]
+        counting = sa.select(
+            sa.literal_column(f"count_if({among})"), sa.literal_column(f"count_if(({among}) and ({off}))")
+        ).select_from(sa.text(metric_value_kwargs["relation"]))
+        judged, found = execution_engine.execute_query(counting).fetchone()
+        return int(judged), int(found)
+
+
+class ExpectNoFigureOff(BatchExpectation):  # type: ignore[misc]
+    """No row of those that meet one condition meets another; the element count is of those judged."""
+
+    relation: str = Field(description="Table of figures, one to a row.")
+    among: str = Field(description="SQL condition: which figures are judged.")
+    off: str = Field(description="SQL condition: which of them are not as expected.")
+
+    metric_dependencies = (_FIGURES,)
+    success_keys = ("relation", "among", "off")
+    domain_keys = ("batch_id", "table")
+
+    def _validate(self, metrics: Mapping[str, Any], **_: Any) -> dict[str, Any]:
+        judged, found = metrics[_FIGURES]
+        return {"success": found == 0, "result": {"element_count": judged, "unexpected_count": found}}
+
+
 def as_gx(expectation: Expectation, relation: str, number: int) -> Any:
     """The Great Expectations object that checks `expectation` on `relation`; `number` tells its result."""
     made = _MAKERS[expectation.expect](relation, expectation.parameters)
@@ -184,4 +224,5 @@ _MAKERS: dict[str, Callable[[str, Mapping[str, Any]], Any]] = {
     "row_count_to_be_at_least": lambda _, keys: ExpectRowCountToBeAtLeast(min_value=keys["min_value"]),
     "no_rows_where": lambda _, keys: _condition(keys["where"], keys),
     "no_rows_from": lambda relation, keys: ExpectNoRowsFrom(query=keys["sql"].replace("{batch}", relation)),
+    "no_figure_off": lambda relation, keys: ExpectNoFigureOff(relation=relation, **keys),
 }

@@ -2,20 +2,20 @@
 
 A static site in the workspace's `quality_docs/`, for stewards who read rather than query. It opens from disk
 without a network: no script, and no font, style or image from anywhere else. It is made from the history of
-counts and the suites alone, so nothing that came out of a record can be on it.
+counts and the suites, and the pages by month (`quality.month_pages`) from figures about whole deliveries; nothing
+that came out of a record can be on it.
 """
 
 import datetime as dt
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
-import jinja2
-
+from linkage.source import declared_sources
 from quality import history
 from quality.history import SuiteRun
+from quality.month_pages import month_page_name
+from quality.pages import day, render, replace_page
 from quality.results import ExpectationResult, SuiteResult
 from quality.suite import Stage, Suite, load_suites
 
@@ -33,6 +33,11 @@ _STAGES: dict[Stage, tuple[str, str]] = {
         "Linkage",
         "Who is who: source records, compared pairs and the persons made of them.",
     ),
+    "drift": (
+        "Drift",
+        "Whether each source's newest month looks like the months before it. These only ever warn: a county may "
+        "change, but an export, a register or the linkage changes more often.",
+    ),
     "published": (
         "Published tables",
         "What analysts and care teams will read. A stop here keeps the last release current.",
@@ -41,7 +46,6 @@ _STAGES: dict[Stage, tuple[str, str]] = {
 _BY_URGENCY = ("stop", "unknown", "warn", "met")
 _RUNS_SHOWN = 24
 _PRIVATE_FOLDER = 0o700
-_PRIVATE_FILE = 0o600
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,7 @@ class _Finding:
     def marks(self) -> list[tuple[str, str]]:
         """Status and description of the last runs, oldest first."""
         return [
-            (_status(result), f"{_day(run.run_at)}, {run.run_label}: {result.outcome}. {result.found}")
+            (_status(result), f"{day(run.run_at)}, {run.run_label}: {result.outcome}. {result.found}")
             for run, result in self.past[-_RUNS_SHOWN:]
         ]
 
@@ -118,9 +122,12 @@ class _Page:
 
     @property
     def rows(self) -> int | None:
-        return next(
-            (f.result.element_count for f in self.findings if f.result.element_count is not None), None
+        counts = (
+            finding.result.element_count
+            for finding in self.findings
+            if finding.result.expectation.expect != "no_figure_off"
         )
+        return next((count for count in counts if count is not None), None)
 
 
 def suite_page(docs: Path, suite: str, expectation_id: str | None = None) -> str:
@@ -138,20 +145,21 @@ def record_and_write(docs: Path, results: Sequence[SuiteResult], *, run_at: dt.d
     history.append(docs, results, run_at=run_at)
     suites = {suite.name: suite for suite in (*load_suites(), *(result.suite for result in results))}
     pages = _pages(suites, history.read(docs))
-    template = _environment().get_template("suite.html.j2")
     checked = {result.suite.name for result in results}
     for page in pages:
         path = docs / f"{page.suite.name}.html"
         if page.suite.name in checked or not path.exists():
-            text = template.render(
+            text = render(
+                "suite.html.j2",
                 page=page,
                 stage=_STAGES[page.suite.stage][0],
+                month_page=_month_page(docs, page.suite),
                 has_gx_page=(docs / GX_FOLDER_NAME / path.name).exists(),
             )
-            _replace(path, text)
+            replace_page(path, text)
     shown = {page.suite.name for page in pages}
-    index = _environment().get_template("index.html.j2")
-    text = index.render(
+    text = render(
+        "index.html.j2",
         stages=[
             (title, says, [page for page in pages if page.suite.stage == stage])
             for stage, (title, says) in _STAGES.items()
@@ -164,11 +172,23 @@ def record_and_write(docs: Path, results: Sequence[SuiteResult], *, run_at: dt.d
             if finding.status == status
         ],
         numbers=_numbers([finding.status for page in pages for finding in page.findings]),
+        labels={name: source.label for name, source in declared_sources().items()},
+        month_pages={
+            name: month_page_name(name)
+            for name in declared_sources()
+            if (docs / month_page_name(name)).exists()
+        },
         has_linkage_report=(docs / LINKAGE_REPORT_NAME).exists(),
         last_run=max((page.last_run for page in pages), key=lambda run: run.run_at),
         never_run=[suite for suite in suites.values() if suite.name not in shown],
     )
-    _replace(docs / INDEX_NAME, text)
+    replace_page(docs / INDEX_NAME, text)
+
+
+def _month_page(docs: Path, suite: Suite) -> str | None:
+    if suite.source is None or not (docs / month_page_name(suite.source)).exists():
+        return None
+    return month_page_name(suite.source)
 
 
 def _pages(suites: dict[str, Suite], runs: Sequence[SuiteRun]) -> list[_Page]:
@@ -199,32 +219,3 @@ def _status(result: ExpectationResult) -> str:
 
 def _numbers(statuses: Sequence[str]) -> dict[str, int]:
     return {status: statuses.count(status) for status in _BY_URGENCY}
-
-
-def _day(moment: dt.datetime) -> str:
-    return f"{moment.day} {moment:%b %Y}"
-
-
-def _minute(moment: dt.datetime) -> str:
-    return f"{_day(moment)}, {moment:%H:%M} UTC"
-
-
-def _replace(path: Path, text: str) -> None:
-    """Write a page so that a reader sees the old one or the new one, never half of it."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.write_text(text, encoding="utf-8")
-    draft.chmod(_PRIVATE_FILE)
-    draft.replace(path)
-
-
-@cache
-def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("quality", "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"day": _day, "minute": _minute, "number": lambda number: f"{number:,}"}
-    return environment

@@ -52,6 +52,8 @@ class ExpectationResult:
         """What was found, as one sentence with counts."""
         if self.because_not_run is not None:
             return f"Could not be checked: {self.because_not_run}"
+        if self.expectation.expect == "no_figure_off":
+            return self._found_among_figures()
         rows = _counted(self.element_count or 0, "row")
         if self.unexpected_count is None:
             return f"{rows}."
@@ -63,6 +65,14 @@ class ExpectationResult:
             return f"None of {rows} breaks it."
         share = self.unexpected_count / self.element_count if self.element_count else 0.0
         return f"{self.unexpected_count:,} of {rows} ({_percent(share)}) break it."
+
+    def _found_among_figures(self) -> str:
+        if not self.element_count:
+            return "Nothing to compare with yet."
+        figures = _counted(self.element_count, "figure")
+        if not self.unexpected_count:
+            return f"{figures} looked at, as expected."
+        return f"{self.unexpected_count:,} of {figures} {'is' if self.unexpected_count == 1 else 'are'} off."
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,6 +7,7 @@ import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,9 @@ import duckdb
 
 from quality.data_docs import record_and_write
 from quality.gx_pages import write_gx_pages
+from quality.month_pages import RELATION as MONTHLY
+from quality.month_pages import month_pages, write_month_pages
+from quality.pages import minute
 from quality.results import ExpectationResult, SuiteResult
 from quality.suite import Expectation, Suite
 from quality.warehouse_dialect import open_to_read
@@ -28,6 +32,7 @@ _REASONS = {
     "ParserException": "the expectation's SQL is not valid.",
 }
 _LOGGERS = ("great_expectations", "sqlalchemy", "duckdb_sqlalchemy")
+_COUNTS = ("element_count", "unexpected_count", "missing_count")
 _OTHER_REASON = "the database refused the query."
 
 
@@ -61,6 +66,9 @@ def run_suites(
         if docs is not None:
             moment = run_at or dt.datetime.now(dt.UTC)
             write_gx_pages(docs, results, run_at=moment)
+            if any(suite.relation == MONTHLY for suite in suites) and MONTHLY in columns:
+                pages = month_pages(connection, suites)
+                write_month_pages(docs, pages, last_run=minute(moment))
             record_and_write(docs, results, run_at=moment)
     return results
 
@@ -114,17 +122,20 @@ def _cut(expectation: Expectation, gx_result: Any) -> ExpectationResult:
     traces = _traces(gx_result.exception_info)
     if traces:
         return _not_run(expectation, _reason(traces))
-    found = gx_result.result
+    counts = {name: gx_result.result.get(name) for name in _COUNTS}
+    # Text that reads as a number may be a Social Security number, so it is not made one.
+    if not all(number is None or isinstance(number, int | float | Decimal) for number in counts.values()):
+        return _not_run(expectation, _OTHER_REASON)
     return ExpectationResult(
         expectation=expectation,
         success=bool(gx_result.success),
-        element_count=_count(found.get("element_count")),
-        unexpected_count=_count(found.get("unexpected_count")),
-        missing_count=_count(found.get("missing_count")),
+        element_count=_count(counts["element_count"]),
+        unexpected_count=_count(counts["unexpected_count"]),
+        missing_count=_count(counts["missing_count"]),
     )
 
 
-def _count(number: Any) -> int | None:
+def _count(number: float | Decimal | None) -> int | None:
     return None if number is None else int(number)
 
 
@@ -179,21 +190,16 @@ def _new_context() -> Any:
 def _quiet() -> Iterator[None]:
     """Keep Great Expectations and SQLAlchemy from logging: their messages may quote the database."""
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        import great_expectations  # noqa: F401  (its modules set levels of their own when they are imported)
-
-        spoken = [
-            logger
-            for name, logger in logging.root.manager.loggerDict.items()
-            if name.partition(".")[0] in _LOGGERS
-            and isinstance(logger, logging.Logger)
-            and not logger.disabled
-        ]
-        for logger in spoken:
-            logger.disabled = True
-        try:
+    loggers = [logging.getLogger(name) for name in _LOGGERS]
+    before = [(logger.handlers, logger.propagate) for logger in loggers]
+    for logger in loggers:
+        # What they say goes up to these and ends here, also from loggers that they make while they run. Without any
+        # handler Python would print warnings after all.
+        logger.handlers, logger.propagate = [logging.NullHandler()], False
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             yield
-        finally:
-            for logger in spoken:
-                logger.disabled = False
+    finally:
+        for logger, (handlers, propagate) in zip(loggers, before, strict=True):
+            logger.handlers, logger.propagate = handlers, propagate

@@ -22,7 +22,7 @@ from linkage.errors import UsageError
 from linkage.source import Source, declared_sources
 
 Severity = Literal["stop", "warn"]
-Stage = Literal["delivery", "linkage", "published"]
+Stage = Literal["delivery", "linkage", "drift", "published"]
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _FIRST_PAGE = "index"
@@ -69,11 +69,14 @@ REQUIREMENTS: Mapping[str, Requirement] = {
     ),
     "no_rows_where": Requirement(frozenset({"where"}), frozenset({"columns", "mostly"})),
     "no_rows_from": Requirement(frozenset({"sql"})),
+    "no_figure_off": Requirement(frozenset({"among", "off"})),
 }
 """The vocabulary of suites. `pattern` is an RE2 regular expression that must match the whole value.
 
 `no_rows_where` takes a condition on one row of the relation: rows for which it holds break the expectation.
 `no_rows_from` takes a query over `{batch}` (the relation) and any other table: each row of it is one finding.
+`no_figure_off` judges those rows of the relation, each of them a figure, for which the condition `among` holds: the
+condition `off` must hold for none. Where there is no such row, there is nothing to judge yet, and it is met.
 `mostly` is the share of rows (of filled-in values, for the column kinds) that must keep to the rule.
 """
 
@@ -325,7 +328,8 @@ def _sentence(requirement: Requirement, parameters: Mapping[str, Any]) -> str:
 class _Placeholders:
     """What stands in a suite for things that the declarations of sources know.
 
-    {source} and {label} are the source a suite is applied to; {column} is the column at hand in `for_each`;
+    {source} and {label} are the source a suite is applied to; {column} is what is at hand in `for_each`: a column,
+    or the name of another source, whose label is then {other_label};
     {source_names} and {stable_source_names} are quoted lists for SQL; {delivered_people} is a query of the
     accepted (source, client_id) of every source. {batch} is left for the engine.
     """
@@ -347,6 +351,8 @@ class _Placeholders:
             known |= {"source": self.source.name, "label": self.source.label}
         if column is not None:
             known["column"] = column
+            labels = {source.name: source.label for source in self.sources}
+            known["other_label"] = labels.get(column, column)
         for name, value in known.items():
             template = template.replace(f"{{{name}}}", value)
         return template
@@ -366,8 +372,12 @@ class _Placeholders:
     def each(self, for_each: Any, where: str) -> list[str] | list[None]:
         if for_each is None:
             return [None]
+        if self.source is not None and for_each == "other source":
+            return [other.name for other in self.sources if other.name != self.source.name]
         if isinstance(for_each, list):
             return for_each
         if self.source is not None and for_each == "coded column":
             return [column.name for column in self.source.delivered_columns if column.type == "code"]
-        raise UsageError(f'{where}, for_each: expected a list of columns or, for a source, "coded column".')
+        raise UsageError(
+            f'{where}, for_each: expected a list or, for a source, "coded column" or "other source".'
+        )

@@ -23,6 +23,7 @@ _DELIVERIES = [f"{source}_delivery" for source in declared_sources()]
 MADE_BY: Mapping[str, list[str]] = {
     "delivery": _DELIVERIES,
     "delivered_encounter": _DELIVERIES,
+    "delivered_identity": _DELIVERIES,
     "encounter_kind": _DELIVERIES,
     "cohort_spell": ["cohort_definition"],
     "cohort_evidence": ["cohort_definition"],
@@ -121,11 +122,9 @@ def _table_metadata(connection: DuckDBPyConnection, relation: Relation) -> dict[
         {
             column: [
                 dg.TableColumnDep(dg.AssetKey(asset), of_column)
-                # Several tables that one asset makes may have a column of this name.
-                for asset, of_column in dict.fromkeys(
-                    (asset, of_column)
-                    for table, of_column in origins
-                    for asset in MADE_BY.get(table, [table])
+                # Two tables that one asset makes may have a column of the same name, and Dagster takes a pair once.
+                for asset, of_column in sorted(
+                    {(asset, each) for table, each in origins for asset in MADE_BY.get(table, [table])}
                 )
             ]
             for column, origins in column_lineage(connection, relation).items()

@@ -67,7 +67,7 @@ def _checks(
 
 
 CHECKED_SUITES = tuple(
-    suite for stage in ("linkage", "published") for suite in select_suites(stage=stage, profile=None)
+    suite for stage in ("linkage", "drift", "published") for suite in select_suites(stage=stage, profile=None)
 )
 """Suites that must have been run on exactly the state that is released."""
 
@@ -75,7 +75,7 @@ release_checks = _checks(
     "release_checks",
     CHECKED_SUITES,
     [*linkage_assets, *mart_assets],
-    run_label="linkage and published tables",
+    run_label="linkage, drift and published tables",
 )
 
 

@@ -163,6 +163,20 @@ def warehouse(
         "denominator double, note varchar, counts_people boolean)",
         list(linkage_measures),
     )
+    connection.execute(
+        """
+        create or replace table delivered_identity as
+        select source, '2024-12' as month, client_id, true as has_first_name, true as has_last_name,
+            true as has_birth_date, true as has_ssn, true as has_ssn_last_four, true as has_sex, true as has_zip3
+        from person_crosswalk
+        """
+    ).fetchall()
+    _fill(
+        connection,
+        "linkage_history (as_of date, measure varchar, source varchar, part varchar, numerator bigint, "
+        "denominator bigint)",
+        [],
+    )
     _fill_encounters(connection, encounters)
     _fill_deliveries(connection, covered_from, as_of, set(not_covered))
     return connection
