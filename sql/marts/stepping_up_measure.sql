@@ -8,7 +8,7 @@
 --
 -- Cells from fewer people than the county's threshold are withheld, as are those whose complement is; where
 -- that would leave one part of a division to be found by subtraction, the next smallest part is withheld as
--- well. A month that the jail did not deliver has no row.
+-- well. A month that the jail did not deliver has its rows, marked and without numbers; zero is a count.
 --
 -- Grain: one row per measure, month, smi and charge_class.
 -- Inputs: run_parameter, stepping_up_count
@@ -22,6 +22,7 @@
 --   smi: all; smi: a jail assessment at this or an earlier booking found a serious mental illness; other:
 --     none did.
 --   charge_class: all, F, M, other or unknown; divided only where smi is all.
+--   is_covered: Whether the jail delivered the month; where it did not, nothing is known of it.
 --   value: Numerator over denominator; for length_of_stay the mean in days.
 --   numerator: Of the denominator: with SMI, screened, assessed, ended, connected or rebooked.
 --   denominator: Bookings, people booked, positive screens, stays ended, releases or people released.
@@ -36,18 +37,21 @@ with judged as (
         if(stepping_up_count.charge_class = 'all' and stepping_up_count.smi <> 'all', 'smi', 'charge_class')
             as division,
         stepping_up_count.smi = 'all' and stepping_up_count.charge_class = 'all' as is_total,
-        (stepping_up_count.people > 0 and stepping_up_count.people < run_parameter.small_cell_threshold)
-        or (
-            stepping_up_count.measure <> 'length_of_stay'
-            and (
-                (
-                    stepping_up_count.numerator > 0
-                    and stepping_up_count.numerator < run_parameter.small_cell_threshold
-                )
-                or (
-                    stepping_up_count.denominator > stepping_up_count.numerator
-                    and stepping_up_count.denominator - stepping_up_count.numerator
-                    < run_parameter.small_cell_threshold
+        stepping_up_count.is_covered
+        and (
+            (stepping_up_count.people > 0 and stepping_up_count.people < run_parameter.small_cell_threshold)
+            or (
+                stepping_up_count.measure <> 'length_of_stay'
+                and (
+                    (
+                        stepping_up_count.numerator > 0
+                        and stepping_up_count.numerator < run_parameter.small_cell_threshold
+                    )
+                    or (
+                        stepping_up_count.denominator > stepping_up_count.numerator
+                        and stepping_up_count.denominator - stepping_up_count.numerator
+                        < run_parameter.small_cell_threshold
+                    )
                 )
             )
         ) as is_small,
@@ -60,6 +64,7 @@ compared as (
         *,
         count(*) filter (where is_small) over whole as withheld_parts,
         sum(people) filter (where is_small) over whole as withheld_people,
+        coalesce(bool_or(left_out > 0 and left_out < least) over whole, false) as few_left_out,
         row_number() over (
             partition by measure, month, division, is_total
             order by is_small or people = 0, people, smi, charge_class
@@ -86,6 +91,7 @@ select
     month,
     smi,
     charge_class,
+    is_covered,
     case
         when
             not is_withheld
@@ -93,11 +99,15 @@ select
     end as value,
     if(is_withheld, null, numerator) as numerator,
     if(is_withheld, null, denominator) as denominator,
-    case when not is_withheld and (left_out = 0 or left_out >= least) then left_out end as left_out,
+    case when not is_withheld and not few_left_out then left_out end as left_out,
     if(is_withheld, null, median_days) as median_days,
     case
+        when not is_covered then 'The jail did not deliver this month.'
         when is_withheld then 'Withheld: the counts are small, or would give away one that is.'
-        when denominator = 0 then 'Nobody could be followed for the whole time yet.'
-        when left_out > 0 and left_out < least then 'How many were left out is withheld: it is few.'
+        when few_left_out then 'How many were left out is withheld: it is few, or would give away that it is.'
+        when measure = 'length_of_stay' and denominator = 0 and left_out > 0 then 'No stay has ended.'
+        when
+            denominator = 0 and left_out > 0
+            then 'Nobody can be followed for the whole time: it reaches past what the sources deliver.'
     end as note,
 from withheld

@@ -8,14 +8,17 @@
 -- another agency or by death is no release to the community and is in no measure that looks ahead.
 --
 -- Grain: one row per measure, month, smi and charge_class.
--- Inputs: covered_span, encounter, encounter_kind, jail_stay, run_parameter
+-- Inputs: connecting_span, covered_span, encounter, jail_stay, run_parameter
 -- Order: measure, month, smi, charge_class
 -- Columns:
 --   measure: bookings and people_booked (of whom the numerator had SMI), screened, assessed,
 --     length_of_stay, connected_<days>_days, rebooked_<months>_months_<any, new_charge or technical>.
---   month: Month of the booking or of the release, YYYY-MM; every month that the jail covers.
+--   month: Month of the booking or of the release, YYYY-MM; every month from the first that any source
+--     covers.
 --   smi: all, smi, or other: no serious mental illness found, which includes people nobody assessed.
---   charge_class: all, or the charge of the stay.
+--   charge_class: all, or the charge of the stay; a charge that nobody had in a month has no row.
+--   is_covered: Whether the jail delivered the month; the counts are empty where it did not, and a zero
+--     where it is true means that there was none.
 --   people: Distinct people in the denominator.
 --   numerator: Those of the denominator of whom it is true.
 --   denominator: Bookings, people or releases that could be followed.
@@ -51,25 +54,6 @@ person_released as (
     from released
     where to_community
     qualify row_number() over (partition by person_id, month order by released_at, episode_id) = 1
-),
-
-connecting_source as (
-    select
-        encounter_kind.source,
-        count(*) over () as sources,
-    from encounter_kind
-    cross join run_parameter
-    where list_contains(run_parameter.connected_by, encounter_kind.kind)
-    group by encounter_kind.source
-),
-
-connecting_span as (
-    select
-        covered_span.month,
-        if(count(*) < max(connecting_source.sources), null, min(covered_span.covered_until)) as covered_until,
-    from covered_span
-    inner join connecting_source on connecting_source.source = covered_span.source
-    group by covered_span.month
 ),
 
 service as (
@@ -237,19 +221,56 @@ summed as (
         median(days) as median_days,
     from counted
     group by grouping sets ((measure, month), (measure, month, has_smi), (measure, month, charge_class))
+),
+
+measured as (
+    select unnest(['bookings', 'people_booked', 'screened', 'assessed', 'length_of_stay']) as measure,
+    union all
+    select 'connected_' || unnest([7, 14, 30]) || '_days' as measure,
+    union all
+    select 'rebooked_' || within.months || '_months_' || kind.name as measure,
+    from (values (12), (24), (36)) as within (months)
+    cross join (values ('any'), ('new_charge'), ('technical')) as kind (name)
+),
+
+-- Every month that there should be, so that none is missed in silence.
+cell as (
+    select
+        measured.measure,
+        jail_span.month,
+        part.smi,
+        'all' as charge_class,
+    from measured
+    cross join jail_span
+    cross join (values ('all'), ('smi'), ('other')) as part (smi)
+    union all
+    select
+        measure,
+        month,
+        smi,
+        charge_class,
+    from summed
+    where charge_class <> 'all'
 )
 
 select
-    summed.measure,
-    summed.month,
-    summed.smi,
-    summed.charge_class,
-    summed.people,
-    summed.numerator,
-    summed.denominator,
-    summed.left_out,
-    summed.mean_days,
-    summed.median_days,
-from summed
-inner join jail_span on jail_span.month = summed.month
-where jail_span.is_covered
+    cell.measure,
+    cell.month,
+    cell.smi,
+    cell.charge_class,
+    jail_span.is_covered,
+    if(jail_span.is_covered, coalesce(summed.people, 0), null) as people,
+    if(jail_span.is_covered, coalesce(summed.numerator, 0), null) as numerator,
+    if(jail_span.is_covered, coalesce(summed.denominator, 0), null) as denominator,
+    if(jail_span.is_covered, coalesce(summed.left_out, 0), null) as left_out,
+    if(jail_span.is_covered, summed.mean_days, null) as mean_days,
+    if(jail_span.is_covered, summed.median_days, null) as median_days,
+from cell
+inner join jail_span on jail_span.month = cell.month
+left join summed
+    on
+        summed.measure = cell.measure
+        and summed.month = cell.month
+        and summed.smi = cell.smi
+        and summed.charge_class = cell.charge_class
+where jail_span.is_covered or cell.charge_class = 'all'

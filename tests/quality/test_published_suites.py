@@ -50,7 +50,7 @@ create table stepping_up_count as
     select 'screened' as measure, '2025-03' as month, smi, 'all' as charge_class, people
     from (values ('all', 40), ('smi', 15), ('other', 25)) as counted (smi, people);
 create table stepping_up_measure as
-    select measure, month, smi, charge_class, 0.9 as value, people as numerator, people as denominator
+    select measure, month, smi, charge_class, true as is_covered, 0.9 as value, people as numerator, people as denominator
     from stepping_up_count;
 create table drift_measure as
     select 'volume' as measure, 'jail' as slice, '2025-03' as month, 200.0 as value, 190.0 as usual,
@@ -118,6 +118,11 @@ def test_a_faultless_release_meets_every_expectation(released):
             "update stepping_up_measure set denominator = null, numerator = null, value = null where smi = 'smi'",
             {"stepping_up_measure.no_part_stands_alone_withheld"},
             id="a withheld part beside its complement",
+        ),
+        pytest.param(
+            "update stepping_up_measure set is_covered = false",
+            {"stepping_up_measure.a_month_not_delivered_has_no_figures"},
+            id="figures of a month nobody delivered",
         ),
         pytest.param(
             "update stepping_up_measure set value = 0.5",
