@@ -50,7 +50,8 @@ create table stepping_up_count as
     select 'screened' as measure, '2025-03' as month, smi, 'all' as charge_class, people
     from (values ('all', 40), ('smi', 15), ('other', 25)) as counted (smi, people);
 create table stepping_up_measure as
-    select measure, month, smi, charge_class, true as is_covered, 0.9 as value, people as numerator, people as denominator
+    select measure, month, smi, charge_class, true as is_covered, 0.9 as value, people as numerator,
+        people as denominator
     from stepping_up_count;
 create table drift_measure as
     select 'volume' as measure, 'jail' as slice, '2025-03' as month, 200.0 as value, 190.0 as usual,
