@@ -165,7 +165,7 @@ def find_review_cases(
 ) -> ReviewCases:
     """Choose at most `queue_size` pairs of clients from what linkage left in the warehouse.
 
-    Reads `source_record`, `scored_pair`, `cluster`, `rejected_union` and `latest_encounter`. `settled` and
+    Reads `source_record`, `scored_pair`, `cluster`, `rejected_union` and `encounter`. `settled` and
     `wanted` are frames with the columns of `PAIR`: pairs that need no (further) look, and pairs that need a
     second one, which come first and beyond `queue_size`.
     """
@@ -200,7 +200,7 @@ def _number_clients(con: DuckDBPyConnection) -> None:
         select row_number() over (order by source, client_id) - 1 as client, source, client_id, cluster_id,
             coalesce(encounters, 0) as encounters
         from cluster
-        left join (select source, client_id, count(*) as encounters from latest_encounter group by all)
+        left join (select source, client_id, count(*) as encounters from encounter group by all)
             using (source, client_id);
 
         create or replace temp table cluster_size as
@@ -277,7 +277,7 @@ def _find_candidates(con: DuckDBPyConnection) -> None:
         f"""
         create or replace temp table dated as
         select client, cluster_id, kind, started_at, ended_at, disposition, release_reason, admit_origin
-        from latest_encounter inner join reviewed_client using (source, client_id)
+        from encounter inner join reviewed_client using (source, client_id)
         semi join (select cluster_id from cluster_size where clients > 1) using (cluster_id)
         where ended_at is not null and not is_open;
 
@@ -515,7 +515,7 @@ _SIDES += " union all select case_id, 'r', source_r, client_id_r from chosen_cas
 
 _ENCOUNTERS = f"""
 select case_id, side, source, kind, started_at, ended_at, is_open, is_stay
-from {_SIDES} inner join latest_encounter using (source, client_id)
+from {_SIDES} inner join encounter using (source, client_id)
 qualify row_number() over (partition by case_id, side order by started_at desc, encounter_id) <= {MOST_ENCOUNTERS}
 order by case_id, side, started_at, kind, ended_at
 """

@@ -34,7 +34,7 @@ def write_quarantine_files(
     """
     says = {name: rule.says for rules in row_rules(source, profile).values() for name, rule in rules.items()}
     broken = pl.from_arrow(
-        connection.execute(
+        connection.sql(
             "select source, month, file, row_number, unnest(rules) as rule "
             f"from candidate_{source.name}_quarantined_row order by all"
         ).to_arrow_table()

@@ -25,7 +25,7 @@ from linkage.source import declared_sources
 FOLDERS = ("staging", "marts")
 """Folders of relations that are built; `analysis` holds queries to copy."""
 
-_LABEL = re.compile(r"^(Grain|Inputs|Window|Counts|Order|Source): (.*)$")
+_LABEL = re.compile(r"^(Grain|Inputs|Window|Counts|Order|Source|Kept): (.*)$")
 _COLUMN = re.compile(r"^  (\w+): (.+)$")
 
 
@@ -33,7 +33,8 @@ _COLUMN = re.compile(r"^  (\w+): (.+)$")
 class Relation:
     """One SQL file: what it makes, from what, and what each column means.
 
-    `order` is the ordering by which the relation is released; it is a total one.
+    `order` is the ordering by which the relation is released; it is a total one. `is_kept` is false for a query that
+    is worked out where it is read and never written down (the header then says `Kept: no`, and why).
     """
 
     name: str
@@ -44,6 +45,7 @@ class Relation:
     columns: Mapping[str, str]
     query: str
     sha256: str
+    is_kept: bool = True
 
 
 def parse_relation(folder: str, name: str, text: str) -> Relation:
@@ -97,6 +99,7 @@ def parse_relation(folder: str, name: str, text: str) -> Relation:
         columns=columns,
         query=query,
         sha256=hashlib.sha256(text.encode()).hexdigest(),
+        is_kept=not labels.get("Kept", "").startswith("no"),
     )
 
 
@@ -155,18 +158,29 @@ def described_inputs() -> dict[str, Relation]:
 
 
 def build(connection: DuckDBPyConnection, relation: Relation) -> int:
-    """Make the relation's table and its comments in one transaction; returns its number of rows.
+    """Make the relation's table and its comments in one transaction; returns its number of rows, 0 for a query that is
+    not kept.
 
     Raises UsageError when the columns made are not those that the header describes.
     """
     connection.execute("begin").fetchall()
     try:
-        connection.execute(f"create or replace table {relation.name} as {relation.query}").fetchall()
+        for (kind,) in connection.execute(
+            "select table_type from information_schema.tables where table_name = ? and table_schema = 'main' "
+            "and table_catalog = current_database()",
+            [relation.name],
+        ).fetchall():
+            connection.execute(f"drop {'view' if kind == 'VIEW' else 'table'} {relation.name}").fetchall()
+        connection.execute(
+            f"create {'table' if relation.is_kept else 'view'} {relation.name} as {relation.query}"
+        ).fetchall()
         describe(connection, relation)
         connection.execute("commit").fetchall()
     except BaseException:
         connection.execute("rollback").fetchall()
         raise
+    if not relation.is_kept:
+        return 0
     return int(connection.execute(f"select count(*) from {relation.name}").fetchall()[0][0])
 
 
@@ -185,7 +199,8 @@ def describe(connection: DuckDBPyConnection, relation: Relation) -> None:
         raise UsageError(
             f"sql/{relation.folder}, {relation.name}: the described columns are not those made: {', '.join(differing)}."
         )
-    connection.execute(f"comment on table {relation.name} is {_quoted(relation.comment)}").fetchall()
+    what = "table" if relation.is_kept else "view"
+    connection.execute(f"comment on {what} {relation.name} is {_quoted(relation.comment)}").fetchall()
     for column, says in relation.columns.items():
         connection.execute(f"comment on column {relation.name}.{column} is {_quoted(says)}").fetchall()
 

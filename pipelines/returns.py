@@ -178,7 +178,7 @@ def _rows(
         "evidence": agreement.evidence,
         "cohorts": [cohort.name for cohort in permitted],
     }
-    rows = pl.from_arrow(connection.execute(_MEMBERS, given).to_arrow_table())
+    rows = pl.from_arrow(connection.sql(_MEMBERS, params=given).to_arrow_table())
     assert isinstance(rows, pl.DataFrame)
     people = rows["person_key"].unique()
     keys = {

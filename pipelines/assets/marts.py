@@ -102,7 +102,8 @@ def relation_asset(relation: Relation) -> dg.AssetsDefinition:
         with county.warehouse() as connection:
             rows = build(connection, relation)
             metadata = _table_metadata(connection, relation)
-        return dg.MaterializeResult(metadata={"dagster/row_count": rows, **metadata})
+        counted = {"dagster/row_count": rows} if relation.is_kept else {}
+        return dg.MaterializeResult(metadata={**counted, **metadata})
 
     return _relation
 

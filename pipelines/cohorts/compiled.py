@@ -75,7 +75,7 @@ def sql_text(rule: Criterion) -> str:
 
 
 def evidence_sql(rule: Criterion) -> str:
-    """SQL over `cohort_event` and `run_parameter`: subject, position, says.
+    """SQL over `cohort_event` (of those whom it is wanted for) and `run_parameter`: subject, position, says.
 
     What each criterion saw at the as-of date, in words and numbers.
     """
@@ -223,12 +223,23 @@ def _indented(text: str) -> str:
     return "\n".join(f"    {line}" if line else line for line in text.splitlines())
 
 
-def _first_of_episodes(kinds: Items[Kind], only: Items[str]) -> str:
-    narrowed = "".join(f" and {fact}" for fact in only)
+def _first_of_episodes(kinds: Items[Kind], only: Items[str], at_least: int = 1) -> str:
+    """SQL: episodes of these kinds by the day they began, of people with at least so many encounters of them."""
+    counted = f"is_countable and {_kind_condition(kinds)}" + "".join(f" and {fact}" for fact in only)
     return f"""select subject, episode_id, min(started_on) as started_on
 from cohort_event
-where is_countable and {_kind_condition(kinds)}{narrowed}
+where {counted}{_of_frequent(counted, "count(*)", at_least)}
 group by subject, episode_id"""
+
+
+def _of_frequent(counted: str, count: str, at_least: int) -> str:
+    """SQL condition that leaves out early who cannot come to the number: most people are met once or twice."""
+    if at_least == 1:
+        return ""
+    return f"""
+    and subject in (
+        select subject from cohort_event where {counted} group by subject having {count} >= {at_least}
+    )"""
 
 
 def _reached(events: str, at_least: int, criterion: EpisodeCount | DayCount | Sequence, tie: str) -> str:
@@ -254,7 +265,7 @@ where earlier_on is not null and started_on < {until}"""
 
 
 def _episodes_reached(criterion: EpisodeCount, at_least: int) -> str:
-    events = _first_of_episodes(criterion.kinds, criterion.only)
+    events = _first_of_episodes(criterion.kinds, criterion.only, at_least)
     return _reached(events, at_least, criterion, ", episode_id")
 
 
@@ -306,12 +317,13 @@ def _followed_often(criterion: Sequence) -> str:
 
 def _system_met(criterion: SystemCount, source: str) -> str:
     kinds = [kind for kind in criterion.kinds if kind.source == source]
+    counted = f"is_countable and {_kind_condition(criterion.kinds)}"
     return f"""select
     subject,
     started_on as true_after,
     {criterion.window.last_as_of_sql("last_on")} as true_until
 from cohort_event
-where is_countable and {_kind_condition(kinds)}"""
+where is_countable and {_kind_condition(kinds)}{_of_frequent(counted, "count(distinct source)", criterion.at_least)}"""
 
 
 def _flag_recorded(criterion: FlagRecorded) -> str:

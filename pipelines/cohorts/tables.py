@@ -37,12 +37,7 @@ def build_cohort_inputs(connection: "DuckDBPyConnection", cohorts: Sequence[Coho
                 f"insert into cohort_spell select '{cohort.name}', 'chosen', subject, true_after, true_until "
                 f"from ({spells_sql(cohort.rule)})"
             ).fetchall()
-            connection.execute(
-                f"insert into cohort_evidence select '{cohort.name}', subject, "
-                f"string_agg(says, '; ' order by position) from ({evidence_sql(cohort.rule)}) "
-                f"where subject in (select person_id from cohort_spell where cohort = '{cohort.name}') "
-                "group by subject"
-            ).fetchall()
+            _insert_evidence(connection, cohort)
         for threshold, column in ALTERNATIVES.items():
             _insert_alternative(connection, counted, threshold, column)
         connection.execute("drop table cohort_event").fetchall()
@@ -51,6 +46,22 @@ def build_cohort_inputs(connection: "DuckDBPyConnection", cohorts: Sequence[Coho
     except BaseException:
         connection.execute("rollback").fetchall()
         raise
+
+
+def _insert_evidence(connection: "DuckDBPyConnection", cohort: CohortDefinition) -> None:
+    """What each criterion sees of those for whom the rule ever held."""
+    connection.execute(
+        f"""
+        insert into cohort_evidence
+        with cohort_event as (
+            from temp.cohort_event
+            where subject in (select person_id from cohort_spell where cohort = '{cohort.name}')
+        )
+        select '{cohort.name}', subject, string_agg(says, '; ' order by position)
+        from ({evidence_sql(cohort.rule)})
+        group by subject
+        """
+    ).fetchall()
 
 
 def _with_counts(connection: "DuckDBPyConnection", cohort: CohortDefinition) -> CohortDefinition:

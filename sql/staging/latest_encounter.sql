@@ -6,6 +6,7 @@
 -- whether an end is recorded or not, and is never open.
 --
 -- Grain: one row per source and encounter_id.
+-- Kept: no; every column of it is in `encounter`, and writing it down twice takes longer than all else.
 -- Inputs: delivered_encounter, encounter_kind, person_crosswalk, run_parameter
 -- Order: source, encounter_id
 -- Columns:

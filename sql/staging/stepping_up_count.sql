@@ -3,29 +3,46 @@
 -- The measures of Stepping Up, exactly: what `stepping_up_measure` shows where it is not too small to show.
 --
 -- What looks ahead (connected, rebooked) counts only those who could be followed for the whole time; the
--- others are left_out, as are stays that have not ended where a length is measured. Months are those of the
--- booking for booked, screened and assessed, and of the release for the rest. A release to prison, to
--- another agency or by death is no release to the community and is in no measure that looks ahead.
+-- others are left_out, as are stays that have not ended where a length is measured. Periods are months and
+-- calendar years; each event is in the month of the booking for booked, screened and assessed, and of the
+-- release for the rest. A release to prison, to another agency or by death is no release to the community
+-- and is in no measure that looks ahead.
 --
--- Grain: one row per measure, month, smi and charge_class.
+-- Grain: one row per measure, period, smi and charge_class.
 -- Inputs: connecting_span, covered_span, encounter, jail_stay, run_parameter
--- Order: measure, month, smi, charge_class
+-- Order: measure, period, smi, charge_class
 -- Columns:
 --   measure: bookings and people_booked (of whom the numerator had SMI), screened, assessed,
 --     length_of_stay, connected_<days>_days, rebooked_<months>_months_<any, new_charge or technical>.
---   month: Month of the booking or of the release, YYYY-MM; every month from the first that any source
---     covers.
+--   period: Month of the booking or of the release, YYYY-MM, or its year, YYYY, as far as the jail covers
+--     it; every one from the first month that any source covers.
+--   months: How many months of the period the jail covers; of none, the counts are empty. A zero is a
+--     count.
 --   smi: all, smi, or other: no serious mental illness found, which includes people nobody assessed.
---   charge_class: all, or the charge of the stay; a charge that nobody had in a month has no row.
---   is_covered: Whether the jail delivered the month; the counts are empty where it did not, and a zero
---     where it is true means that there was none.
+--   charge_class: all, or the charge of the stay; a charge that nobody had in a period has no row.
 --   people: Distinct people in the denominator.
 --   numerator: Those of the denominator of whom it is true.
 --   denominator: Bookings, people or releases that could be followed.
 --   left_out: Those that could not be followed, or whose stay has not ended.
 --   mean_days: Mean length of the stays that ended, in days.
 --   median_days: Median of the same.
-with booked as (
+with jail_span as (
+    select
+        month,
+        covered_until,
+    from covered_span
+    where source = 'jail' and is_covered
+),
+
+-- Each covered month, and what it is counted in: itself and its year.
+jail_period as (
+    select
+        month,
+        unnest([month, left(month, 4)]) as name,
+    from jail_span
+),
+
+booked as (
     select
         *,
         strftime(booked_at, '%Y-%m') as month,
@@ -42,18 +59,36 @@ released as (
     where jail_stay.released_at is not null
 ),
 
--- The people of a month, once each: at the last booking or the first release of that month.
+-- The people of a period, once each: at the last booking or the first release of it.
 person_booked as (
-    select *,
+    select
+        booked.*,
+        period.name as period,
     from booked
-    qualify row_number() over (partition by person_id, month order by booked_at desc, episode_id asc) = 1
+    inner join jail_period as period on period.month = booked.month
+    qualify
+        row_number()
+            over (
+                partition by booked.person_id, period.name
+                order by booked.booked_at desc, booked.episode_id asc
+            )
+        = 1
 ),
 
 person_released as (
-    select *,
+    select
+        released.*,
+        period.name as period,
     from released
-    where to_community
-    qualify row_number() over (partition by person_id, month order by released_at, episode_id) = 1
+    inner join jail_period as period on period.month = released.month
+    where released.to_community
+    qualify
+        row_number()
+            over (
+                partition by released.person_id, period.name
+                order by released.released_at, released.episode_id
+            )
+        = 1
 ),
 
 service as (
@@ -81,19 +116,11 @@ first_service as (
     group by all
 ),
 
-jail_span as (
-    select
-        month,
-        is_covered,
-        covered_until,
-    from covered_span
-    where source = 'jail'
-),
-
 returned as (
     select
         person_released.person_id,
         person_released.month,
+        person_released.period,
         person_released.released_at,
         person_released.has_smi,
         person_released.charge_class,
@@ -109,7 +136,7 @@ returned as (
     group by all
 ),
 
-counted as (
+event as (
     select
         'bookings' as measure,
         month,
@@ -120,17 +147,6 @@ counted as (
         has_smi as is_true,
         null::double as days,
     from booked
-    union all
-    select
-        'people_booked' as measure,
-        month,
-        has_smi,
-        charge_class,
-        person_id,
-        true as is_followed,
-        has_smi as is_true,
-        null as days,
-    from person_booked
     union all
     select
         'screened' as measure,
@@ -182,10 +198,35 @@ counted as (
     from first_service
     cross join (values (7), (14), (30)) as within (days)
     left join connecting_span on connecting_span.month = first_service.month
+),
+
+counted as (
+    select
+        event.measure,
+        period.name as period,
+        event.has_smi,
+        event.charge_class,
+        event.person_id,
+        event.is_followed,
+        event.is_true,
+        event.days,
+    from event
+    inner join jail_period as period on period.month = event.month
+    union all
+    select
+        'people_booked' as measure,
+        period,
+        has_smi,
+        charge_class,
+        person_id,
+        true as is_followed,
+        has_smi as is_true,
+        null as days,
+    from person_booked
     union all
     select
         'rebooked_' || within.months || '_months_' || kind.name as measure,
-        returned.month,
+        returned.period,
         returned.has_smi,
         returned.charge_class,
         returned.person_id,
@@ -210,17 +251,20 @@ counted as (
 summed as (
     select
         measure,
-        month,
+        period,
         if(grouping(has_smi) = 1, 'all', if(has_smi, 'smi', 'other')) as smi,
         if(grouping(charge_class) = 1, 'all', charge_class) as charge_class,
         count(distinct person_id) filter (where is_followed) as people,
         count(*) filter (where is_followed and is_true) as numerator,
         count(*) filter (where is_followed) as denominator,
         count(*) filter (where not is_followed) as left_out,
-        avg(days) as mean_days,
-        median(days) as median_days,
+        -- Rounded, because the last digits of a mean depend on the order in which rows are added up.
+        round(avg(days), 4) as mean_days,
+        round(median(days), 4) as median_days,
     from counted
-    group by grouping sets ((measure, month), (measure, month, has_smi), (measure, month, charge_class))
+    group by grouping sets (
+        (measure, period), (measure, period, has_smi), (measure, period, charge_class)
+    )
 ),
 
 measured as (
@@ -233,20 +277,34 @@ measured as (
     cross join (values ('any'), ('new_charge'), ('technical')) as kind (name)
 ),
 
--- Every month that there should be, so that none is missed in silence.
+period as (
+    select
+        name,
+        count(*) filter (where is_covered) as months,
+    from (
+        select
+            unnest([month, left(month, 4)]) as name,
+            is_covered,
+        from covered_span
+        where source = 'jail'
+    ) as counted_in
+    group by name
+),
+
+-- Every period that there should be, so that none is missed in silence.
 cell as (
     select
         measured.measure,
-        jail_span.month,
+        period.name as period,
         part.smi,
         'all' as charge_class,
     from measured
-    cross join jail_span
+    cross join period
     cross join (values ('all'), ('smi'), ('other')) as part (smi)
     union all
     select
         measure,
-        month,
+        period,
         smi,
         charge_class,
     from summed
@@ -255,22 +313,21 @@ cell as (
 
 select
     cell.measure,
-    cell.month,
+    cell.period,
+    period.months,
     cell.smi,
     cell.charge_class,
-    jail_span.is_covered,
-    if(jail_span.is_covered, coalesce(summed.people, 0), null) as people,
-    if(jail_span.is_covered, coalesce(summed.numerator, 0), null) as numerator,
-    if(jail_span.is_covered, coalesce(summed.denominator, 0), null) as denominator,
-    if(jail_span.is_covered, coalesce(summed.left_out, 0), null) as left_out,
-    if(jail_span.is_covered, summed.mean_days, null) as mean_days,
-    if(jail_span.is_covered, summed.median_days, null) as median_days,
+    if(period.months > 0, coalesce(summed.people, 0), null) as people,
+    if(period.months > 0, coalesce(summed.numerator, 0), null) as numerator,
+    if(period.months > 0, coalesce(summed.denominator, 0), null) as denominator,
+    if(period.months > 0, coalesce(summed.left_out, 0), null) as left_out,
+    summed.mean_days,
+    summed.median_days,
 from cell
-inner join jail_span on jail_span.month = cell.month
+inner join period on period.name = cell.period
 left join summed
     on
         summed.measure = cell.measure
-        and summed.month = cell.month
+        and summed.period = cell.period
         and summed.smi = cell.smi
         and summed.charge_class = cell.charge_class
-where jail_span.is_covered or cell.charge_class = 'all'

@@ -50,7 +50,7 @@ def seen(client, kind, started_at, ended_at, **known):
 def cases_of(linked_county, encounters=(), **options) -> ReviewCases:
     con = linked_county.con
     con.register("seen_frame", pl.DataFrame(list(encounters), schema=SEEN).to_arrow())
-    con.execute("create or replace temp table latest_encounter as select * from seen_frame").fetchall()
+    con.execute("create or replace temp table encounter as select * from seen_frame").fetchall()
     con.unregister("seen_frame")
     asked = {"link_weight": linked_county.clustering.link_weight, "queue_size": QUEUE, **options}
     return find_review_cases(con, linked_county.model, **asked)
@@ -133,7 +133,7 @@ def test_information_is_doubt_times_what_another_answer_would_move(linked_county
     found = cases_of(linked_county, encounters)
     per_cluster = dict(
         linked_county.con.execute(
-            "select cluster_id, count(*) from cluster join latest_encounter using (source, client_id) group by all"
+            "select cluster_id, count(*) from cluster join encounter using (source, client_id) group by all"
         ).fetchall()
     )
     cluster_of = {

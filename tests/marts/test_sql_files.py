@@ -47,7 +47,9 @@ def built():
         if name == "cohort_membership":
             familiar = {"count": ["booking"], "at_least": 4, "within_months": 12}
             build_cohort_inputs(connection, [cohort(familiar, "king_county_familiar_faces")])
-        counts[name] = build(connection, relation)
+        made = build(connection, relation)
+        ((counts[name],),) = rows(connection, f"select count(*) from {name}")
+        assert made == (counts[name] if relation.is_kept else 0)
     yield connection, counts
     connection.close()
 

@@ -47,10 +47,10 @@ create table linkage_quality as
     from (values ('estimated_precision', 0.995), ('blocking_loss', 0.02), ('drift', 0.01), ('impossible_life', 0.0))
         as figure (measure, value);
 create table stepping_up_count as
-    select 'screened' as measure, '2025-03' as month, smi, 'all' as charge_class, people
+    select 'screened' as measure, '2025-03' as period, smi, 'all' as charge_class, people
     from (values ('all', 40), ('smi', 15), ('other', 25)) as counted (smi, people);
 create table stepping_up_measure as
-    select measure, month, smi, charge_class, true as is_covered, 0.9 as value, people as numerator,
+    select measure, period, 1 as months, smi, charge_class, 0.9 as value, people as numerator,
         people as denominator
     from stepping_up_count;
 create table drift_measure as
@@ -121,8 +121,8 @@ def test_a_faultless_release_meets_every_expectation(released):
             id="a withheld part beside its complement",
         ),
         pytest.param(
-            "update stepping_up_measure set is_covered = false",
-            {"stepping_up_measure.a_month_not_delivered_has_no_figures"},
+            "update stepping_up_measure set months = 0",
+            {"stepping_up_measure.a_period_not_delivered_has_no_figures"},
             id="figures of a month nobody delivered",
         ),
         pytest.param(

@@ -1,16 +1,16 @@
--- stepping_up_by_month
+-- stepping_up_by_period
 --
--- The four key measures of Stepping Up, side by side, a month in each row. What is empty is withheld, could
--- not be followed, or was not delivered: `note` in stepping_up_measure says which. The last columns speak of
--- releases of that month, so the newest months fill up later.
+-- The four key measures of Stepping Up, side by side, a month or a calendar year in each row. What is empty
+-- is withheld, could not be followed, or was not delivered: `note` in stepping_up_measure says which. The
+-- last columns speak of releases of that period, so the newest ones fill up later.
 --
 -- Run it on a release: duckdb -readonly familiar_faces.duckdb. Its numbers are suppressed already.
 --
--- Grain: one row per month.
+-- Grain: one row per period.
 -- Inputs: stepping_up_measure
 -- Columns:
---   month: Month, YYYY-MM.
---   is_covered: Whether the jail delivered it.
+--   period: Month, YYYY-MM, or calendar year, YYYY.
+--   months: How many months of it the jail covers.
 --   people_booked: People booked, each once.
 --   with_smi: Share of them with a serious mental illness by the jail's assessment.
 --   screened: Share of the bookings that were screened.
@@ -20,8 +20,8 @@
 --   rebooked_smi: Share of released people with SMI who were booked again within 12 months.
 --   rebooked_other: The same of the others.
 select
-    month,
-    any_value(is_covered) as is_covered,
+    period,
+    any_value(months) as months,
     max(denominator) filter (where measure = 'people_booked' and smi = 'all') as people_booked,
     round(max(value) filter (where measure = 'people_booked' and smi = 'all'), 3) as with_smi,
     round(max(value) filter (where measure = 'screened' and smi = 'all'), 3) as screened,
@@ -33,5 +33,5 @@ select
         as rebooked_other,
 from stepping_up_measure
 where charge_class = 'all'
-group by month
-order by month
+group by period
+order by length(period), period
