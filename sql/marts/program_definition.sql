@@ -61,7 +61,8 @@ cross join
             'Released to the community 30 to 120 days ago, with a serious mental illness by the jail''s '
             || 'assessment, not in custody now, and no behavioral-health contact within 30 days of release.',
             'Stepping Up, third key measure: connection to care after release, within 30 days.',
-            'Care from providers who deliver nothing here.',
+            'Care from providers who deliver nothing here, and releases followed by a month of which a '
+            || 'source of care delivered nothing.',
             false
         ),
         (

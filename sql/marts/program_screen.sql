@@ -5,7 +5,7 @@
 -- who may be under 18 are left out unless the county file includes them.
 --
 -- Grain: one row per person_id and program.
--- Inputs: encounter, homeless_spell, jail_stay, person, program_definition, run_parameter
+-- Inputs: connecting_span, encounter, homeless_spell, jail_stay, person, program_definition, run_parameter
 -- Order: program, person_id
 -- Columns:
 --   person_id: The person.
@@ -90,9 +90,10 @@ latest_release as (
         jail_stay.has_smi,
     from jail_stay
     cross join run_parameter
+    inner join connecting_span on connecting_span.month = strftime(jail_stay.released_at, '%Y-%m')
     where
         jail_stay.released_at >= run_parameter.as_of - interval 120 days
-        and jail_stay.released_at::date + 31 <= run_parameter.as_of
+        and jail_stay.released_at::date + 31 <= connecting_span.covered_until
         and coalesce(jail_stay.release_reason not in ('to_prison', 'to_other_agency', 'died'), true)
     qualify row_number() over (
         partition by jail_stay.person_id order by jail_stay.released_at desc, jail_stay.episode_id asc

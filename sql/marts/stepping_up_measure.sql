@@ -9,7 +9,7 @@
 -- Cells from fewer people than the county's threshold are withheld, as are those whose complement is; where
 -- that would leave one part of a division to be found by subtraction, the next smallest part is withheld as
 -- well, and so is a year that would give away its one withheld month. A month that the jail did not deliver
--- has no row.
+-- has its rows, marked and without numbers; a zero is a count.
 --
 -- Grain: one row per measure, period, smi and charge_class.
 -- Inputs: run_parameter, stepping_up_count
@@ -20,7 +20,8 @@
 --   measure: bookings, people_booked, screened, assessed, length_of_stay, connected_<days>_days or
 --     rebooked_<months>_months_<any, new_charge or technical>.
 --   period: Month of the booking (first four) or of the release, YYYY-MM, or the calendar year, YYYY.
---   months: How many months of the period the jail covers; a year of fewer than twelve is no whole year.
+--   months: How many months of the period the jail covers: of none, nothing is known, and a year of fewer
+--     than twelve is no whole year.
 --   smi: all; smi: a jail assessment at this or an earlier booking found a serious mental illness; other:
 --     none did.
 --   charge_class: all, F, M, other or unknown; divided only where smi is all.
@@ -39,18 +40,21 @@ with judged as (
         if(stepping_up_count.charge_class = 'all' and stepping_up_count.smi <> 'all', 'smi', 'charge_class')
             as division,
         stepping_up_count.smi = 'all' and stepping_up_count.charge_class = 'all' as is_total,
-        (stepping_up_count.people > 0 and stepping_up_count.people < run_parameter.small_cell_threshold)
-        or (
-            stepping_up_count.measure <> 'length_of_stay'
-            and (
-                (
-                    stepping_up_count.numerator > 0
-                    and stepping_up_count.numerator < run_parameter.small_cell_threshold
-                )
-                or (
-                    stepping_up_count.denominator > stepping_up_count.numerator
-                    and stepping_up_count.denominator - stepping_up_count.numerator
-                    < run_parameter.small_cell_threshold
+        stepping_up_count.months > 0
+        and (
+            (stepping_up_count.people > 0 and stepping_up_count.people < run_parameter.small_cell_threshold)
+            or (
+                stepping_up_count.measure <> 'length_of_stay'
+                and (
+                    (
+                        stepping_up_count.numerator > 0
+                        and stepping_up_count.numerator < run_parameter.small_cell_threshold
+                    )
+                    or (
+                        stepping_up_count.denominator > stepping_up_count.numerator
+                        and stepping_up_count.denominator - stepping_up_count.numerator
+                        < run_parameter.small_cell_threshold
+                    )
                 )
             )
         ) as is_small,
@@ -63,6 +67,7 @@ compared_month as (
         *,
         count(*) filter (where is_small) over whole as withheld_parts,
         sum(people) filter (where is_small) over whole as withheld_people,
+        coalesce(bool_or(left_out > 0 and left_out < least) over whole, false) as few_left_out,
         row_number() over (
             partition by measure, period, division, is_total
             order by is_small or people = 0, people, smi, charge_class
@@ -97,8 +102,22 @@ giveaway as (
     having count(*) = 1 or sum(people) < least
 ),
 
+giveaway_left_out as (
+    select
+        measure,
+        left(period, 4) as period,
+        smi,
+        charge_class,
+    from withheld_month
+    where is_withheld or few_left_out
+    group by measure, left(period, 4), smi, charge_class, least
+    having count(*) = 1 or (sum(left_out) > 0 and sum(left_out) < least)
+),
+
 judged_year as (
-    select judged.* replace (judged.is_small or giveaway.measure is not null as is_small),
+    select
+        judged.* replace (judged.is_small or giveaway.measure is not null as is_small),
+        giveaway_left_out.measure is not null as gives_left_out,
     from judged
     left join giveaway
         on
@@ -106,6 +125,12 @@ judged_year as (
             and giveaway.period = judged.period
             and giveaway.smi = judged.smi
             and giveaway.charge_class = judged.charge_class
+    left join giveaway_left_out
+        on
+            giveaway_left_out.measure = judged.measure
+            and giveaway_left_out.period = judged.period
+            and giveaway_left_out.smi = judged.smi
+            and giveaway_left_out.charge_class = judged.charge_class
     where judged.is_year
 ),
 
@@ -114,6 +139,8 @@ compared_year as (
         *,
         count(*) filter (where is_small) over whole as withheld_parts,
         sum(people) filter (where is_small) over whole as withheld_people,
+        coalesce(bool_or((left_out > 0 and left_out < least) or gives_left_out) over whole, false)
+            as few_left_out,
         row_number() over (
             partition by measure, period, division, is_total
             order by is_small or people = 0, people, smi, charge_class
@@ -125,9 +152,9 @@ compared_year as (
 withheld as (
     select *,
     from withheld_month
-    union all
+    union all by name
     select
-        *,
+        * exclude (gives_left_out),
         is_small
         or (
             not is_total
@@ -150,12 +177,16 @@ select
     end as value,
     if(is_withheld, null, numerator) as numerator,
     if(is_withheld, null, denominator) as denominator,
-    case when not is_withheld and (left_out = 0 or left_out >= least) then left_out end as left_out,
+    case when not is_withheld and not few_left_out then left_out end as left_out,
     if(is_withheld, null, median_days) as median_days,
     case
+        when months = 0 then 'The jail delivered nothing of this period.'
         when is_withheld then 'Withheld: the counts are small, or would give away one that is.'
-        when denominator = 0 then 'Nobody could be followed for the whole time yet.'
-        when left_out > 0 and left_out < least then 'How many were left out is withheld: it is few.'
+        when few_left_out then 'How many were left out is withheld: it is few, or would give away that it is.'
+        when measure = 'length_of_stay' and denominator = 0 and left_out > 0 then 'No stay has ended.'
+        when
+            denominator = 0 and left_out > 0
+            then 'Nobody can be followed for the whole time: it reaches past what the sources deliver.'
         when is_year and months < 12 then 'Not every month of the year is covered.'
     end as note,
 from withheld

@@ -15,7 +15,8 @@
 --   episode_id: The custody episode.
 --   person_id: The person.
 --   booked_at: Local start of the stay.
---   released_at: Local end; empty while the person is in custody.
+--   released_at: Local end; empty for who is in custody at the as-of date. A release on that day is not
+--     seen yet, as nothing on it is.
 --   booking_reason: Why booked, by the first row that says.
 --   return_kind: new_charge; technical (violation of probation or parole); movement (weekender, transfer
 --     in), which is no return to jail; or other.
@@ -56,7 +57,7 @@ select
     stay.episode_id,
     stay.person_id,
     stay.booked_at,
-    stay.released_at,
+    if(stay.released_at < run_parameter.as_of, stay.released_at, null) as released_at,
     stay.booking_reason,
     case
         when stay.booking_reason = 'new_charge' then 'new_charge'
@@ -64,7 +65,7 @@ select
         when stay.booking_reason in ('weekender', 'transfer_in') then 'movement'
         else 'other'
     end as return_kind,
-    stay.release_reason,
+    if(stay.released_at < run_parameter.as_of, stay.release_reason, null) as release_reason,
     stay.charge_class,
     stay.is_screened,
     stay.is_positive,

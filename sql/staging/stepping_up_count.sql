@@ -9,16 +9,17 @@
 -- and is in no measure that looks ahead.
 --
 -- Grain: one row per measure, period, smi and charge_class.
--- Inputs: covered_span, encounter, encounter_kind, jail_stay, run_parameter
+-- Inputs: connecting_span, covered_span, encounter, jail_stay, run_parameter
 -- Order: measure, period, smi, charge_class
 -- Columns:
 --   measure: bookings and people_booked (of whom the numerator had SMI), screened, assessed,
 --     length_of_stay, connected_<days>_days, rebooked_<months>_months_<any, new_charge or technical>.
 --   period: Month of the booking or of the release, YYYY-MM, or its year, YYYY, as far as the jail covers
---     it.
---   months: How many months of the period the jail covers.
+--     it; every one from the first month that any source covers.
+--   months: How many months of the period the jail covers; of none, the counts are empty. A zero is a
+--     count.
 --   smi: all, smi, or other: no serious mental illness found, which includes people nobody assessed.
---   charge_class: all, or the charge of the stay.
+--   charge_class: all, or the charge of the stay; a charge that nobody had in a period has no row.
 --   people: Distinct people in the denominator.
 --   numerator: Those of the denominator of whom it is true.
 --   denominator: Bookings, people or releases that could be followed.
@@ -88,25 +89,6 @@ person_released as (
                 order by released.released_at, released.episode_id
             )
         = 1
-),
-
-connecting_source as (
-    select
-        encounter_kind.source,
-        count(*) over () as sources,
-    from encounter_kind
-    cross join run_parameter
-    where list_contains(run_parameter.connected_by, encounter_kind.kind)
-    group by encounter_kind.source
-),
-
-connecting_span as (
-    select
-        covered_span.month,
-        if(count(*) < max(connecting_source.sources), null, min(covered_span.covered_until)) as covered_until,
-    from covered_span
-    inner join connecting_source on connecting_source.source = covered_span.source
-    group by covered_span.month
 ),
 
 service as (
@@ -283,25 +265,69 @@ summed as (
     group by grouping sets (
         (measure, period), (measure, period, has_smi), (measure, period, charge_class)
     )
+),
+
+measured as (
+    select unnest(['bookings', 'people_booked', 'screened', 'assessed', 'length_of_stay']) as measure,
+    union all
+    select 'connected_' || unnest([7, 14, 30]) || '_days' as measure,
+    union all
+    select 'rebooked_' || within.months || '_months_' || kind.name as measure,
+    from (values (12), (24), (36)) as within (months)
+    cross join (values ('any'), ('new_charge'), ('technical')) as kind (name)
+),
+
+period as (
+    select
+        name,
+        count(*) filter (where is_covered) as months,
+    from (
+        select
+            unnest([month, left(month, 4)]) as name,
+            is_covered,
+        from covered_span
+        where source = 'jail'
+    ) as counted_in
+    group by name
+),
+
+-- Every period that there should be, so that none is missed in silence.
+cell as (
+    select
+        measured.measure,
+        period.name as period,
+        part.smi,
+        'all' as charge_class,
+    from measured
+    cross join period
+    cross join (values ('all'), ('smi'), ('other')) as part (smi)
+    union all
+    select
+        measure,
+        period,
+        smi,
+        charge_class,
+    from summed
+    where charge_class <> 'all'
 )
 
 select
-    summed.measure,
-    summed.period,
-    covered.months,
-    summed.smi,
-    summed.charge_class,
-    summed.people,
-    summed.numerator,
-    summed.denominator,
-    summed.left_out,
+    cell.measure,
+    cell.period,
+    period.months,
+    cell.smi,
+    cell.charge_class,
+    if(period.months > 0, coalesce(summed.people, 0), null) as people,
+    if(period.months > 0, coalesce(summed.numerator, 0), null) as numerator,
+    if(period.months > 0, coalesce(summed.denominator, 0), null) as denominator,
+    if(period.months > 0, coalesce(summed.left_out, 0), null) as left_out,
     summed.mean_days,
     summed.median_days,
-from summed
-inner join
-    (select
-        name,
-        count(*) as months,
-    from jail_period
-    group by name) as covered
-    on covered.name = summed.period
+from cell
+inner join period on period.name = cell.period
+left join summed
+    on
+        summed.measure = cell.measure
+        and summed.period = cell.period
+        and summed.smi = cell.smi
+        and summed.charge_class = cell.charge_class

@@ -89,6 +89,16 @@ def test_a_release_without_care_screens_for_reentry_until_care_is_seen():
     assert screened([booking("a", on(60), on(20), smi_assessed=True, smi=True)]) == {}
 
 
+def test_no_care_is_said_of_nobody_while_a_source_of_care_is_missing():
+    released = booking("a", on(60), on(50), smi_assessed=True, smi=True)
+    assert list(screened([released])) == ["reentry"]
+    assert screened([released], not_covered=[("hospital", "2024-11")]) == {}
+    assert screened([released], not_covered=[("hospital", "2024-12")]) == {}
+    assert list(screened([released], not_covered=[("hospital", "2024-10"), ("ems", "2024-12")])) == [
+        "reentry"
+    ]
+
+
 def test_both_illnesses_screen_for_integrated_treatment_and_the_row_says_what_it_rests_on():
     connection = warehouse([visit("v", on(300), smi=True), visit("w", on(200), sud=True)])
     build_up_to(connection, "program_screen")

@@ -17,6 +17,18 @@ REASONS = ["new_charge", "probation_violation", "parole_violation", "warrant_fta
 CLIENTS = ("ann", "bob", "cal")
 PERSON_OF = {(source, client): client for source in ("jail", "hospital", "ems") for client in CLIENTS}
 NOT_RELEASED_TO_COMMUNITY = ("to_prison", "to_other_agency", "died")
+COVERED_FROM = dt.date(2021, 1, 1)
+YEARS = range(2021, 2025)
+PERIODS = [f"{year}-{month:02}" for year in YEARS for month in range(1, 13)] + [f"{year}" for year in YEARS]
+MEASURES = [
+    *("bookings", "people_booked", "screened", "assessed", "length_of_stay"),
+    *(f"connected_{days}_days" for days in (7, 14, 30)),
+    *(
+        f"rebooked_{months}_months_{kind}"
+        for months in (12, 24, 36)
+        for kind in ("any", "new_charge", "technical")
+    ),
+]
 
 
 @st.composite
@@ -67,8 +79,7 @@ def jailed_lives(draw):
 @given(jailed_lives(), st.sets(st.sampled_from(["2023-02", "2024-03", "2024-12"])))
 def test_every_measure_counts_as_boring_python_does(encounters, not_delivered):
     gaps = [(source, month) for source in ("jail", "hospital") for month in not_delivered]
-    not_delivered |= {"2025-01"}
-    connection = warehouse(encounters, as_of=AS_OF, not_covered=gaps)
+    connection = warehouse(encounters, as_of=AS_OF, covered_from=COVERED_FROM, not_covered=gaps)
     build_up_to(connection, "stepping_up_count")
     found = {
         row[:4]: row[4:]
@@ -101,6 +112,7 @@ def stays_of(encounters):
                 "booked": parts[0].given.started_at,
                 "released": None
                 if any(each.ended_at is None for each in parts)
+                or max(each.ended_at for each in parts).date() >= AS_OF
                 else max(each.ended_at for each in parts),
                 "reason": reasons[0] if reasons else None,
                 "ended": ends[-1] if ends else None,
@@ -208,8 +220,16 @@ def expected_counts(encounters, not_delivered):
             (measure, period, "all", charge),
         ):
             grouped[key].append(each)
-    expected = {}
+    none = (0, 0, 0, 0, None, None)
+    expected = {
+        (measure, period, smi, "all"): (None,) * 6 if period in not_delivered else none
+        for measure in MEASURES
+        for period in PERIODS
+        for smi in ("all", "smi", "other")
+    }
     for key, members in grouped.items():
+        if key[1] not in PERIODS:
+            continue
         kept = [each for each in members if each[5]]
         days = [each[7] for each in kept if each[7] is not None]
         expected[key] = (
@@ -348,3 +368,113 @@ def test_a_year_of_small_months_is_shown():
         "and smi = 'all' and charge_class = 'all' and period = '2023'",
     )
     assert shown == [(60, 1.0, 12, None)]
+
+
+def test_a_month_that_the_jail_did_not_deliver_is_marked_and_a_month_without_bookings_is_zero():
+    connection = warehouse(
+        [booking("a", "2024-03-01", "2024-03-05")],
+        covered_from=dt.date(2024, 1, 1),
+        not_covered=[("jail", "2024-02")],
+    )
+    build_up_to(connection, "stepping_up_measure")
+    shown = rows(
+        connection,
+        "select period, months, denominator, left_out, note from stepping_up_measure "
+        "where period in ('2024-01', '2024-02') "
+        "and measure = 'length_of_stay' and smi = 'all' and charge_class = 'all' order by period",
+    )
+    assert shown == [
+        ("2024-01", 1, 0, 0, None),
+        ("2024-02", 0, None, None, "The jail delivered nothing of this period."),
+    ]
+    marked = "select count(*) from stepping_up_measure where period = '2024-02' and note is not null"
+    assert rows(connection, marked) == [(3 * len(MEASURES),)]
+
+
+def test_a_change_of_location_or_a_second_charge_is_no_second_booking():
+    moved = [
+        booking("a", "2024-03-01", "2024-03-05", charge_class="M"),
+        booking("b", "2024-03-05", "2024-03-20", charge_class="F"),
+    ]
+    assert measure_of(moved, "bookings") == {"2024-03": (0, 1, 0)}
+    assert measure_of(moved, "rebooked_12_months_any", as_of=dt.date(2025, 6, 1)) == {"2024-03": (0, 1, 0)}
+    connection = warehouse(moved)
+    build_up_to(connection, "stepping_up_count")
+    lasting = (
+        "select charge_class, mean_days, median_days from stepping_up_count "
+        "where measure = 'length_of_stay' and denominator > 0 and smi = 'all' and period = '2024-03' order by all"
+    )
+    assert rows(connection, lasting) == [("F", 19.0, 19.0), ("all", 19.0, 19.0)]
+
+
+@pytest.mark.parametrize("ended_at", ["2025-01-01", "2025-01-09", None])
+def test_a_release_on_or_after_the_as_of_date_is_not_seen_yet(ended_at):
+    held = [booking("a", "2024-12-20", ended_at, release_reason="ror")]
+    assert measure_of(held, "length_of_stay") == {"2024-12": (0, 0, 1)}
+    assert measure_of(held, "connected_7_days") == {}
+
+
+@pytest.mark.parametrize("reason", NOT_RELEASED_TO_COMMUNITY)
+def test_who_went_to_prison_or_another_agency_or_died_was_not_released_to_the_community(reason):
+    lives = [booking("a", "2023-03-01", "2023-03-05", release_reason=reason)]
+    assert measure_of(lives, "connected_30_days") == {}
+    assert measure_of(lives, "rebooked_12_months_any") == {}
+    assert measure_of(lives, "length_of_stay") == {"2023-03": (1, 1, 0)}
+
+
+def test_a_weekender_does_not_return_to_jail_every_week():
+    lives = [
+        booking("a", "2023-03-01", "2023-03-05"),
+        booking("b", "2023-03-10", "2023-03-12", booking_reason="weekender"),
+    ]
+    assert measure_of(lives, "rebooked_12_months_any") == {"2023-03": (0, 1, 0)}
+
+
+def test_minors_are_in_no_measure_unless_the_county_includes_them():
+    lives = [booking("a", "2024-03-01", "2024-03-05")]
+    assert measure_of(lives, "bookings", birth_year=2010) == {}
+    assert measure_of(lives, "bookings", birth_year=2010, include_minors=True) == {"2024-03": (0, 1, 0)}
+
+
+def test_few_left_out_cannot_be_found_by_subtraction():
+    lives = [
+        booking(
+            f"{number}",
+            "2024-03-01",
+            None if number % 10 == 0 else "2024-03-05",
+            client_id=f"c{number}",
+            smi_assessed=number < 40,
+        )
+        for number in range(160)
+    ]
+    connection = warehouse(lives)
+    build_up_to(connection, "stepping_up_measure")
+    shown = rows(
+        connection,
+        "select smi, denominator, left_out from stepping_up_measure "
+        "where measure = 'length_of_stay' and period = '2024-03' and charge_class = 'all' order by smi",
+    )
+    assert shown == [("all", 144, 16), ("other", 108, None), ("smi", 36, None)]
+
+
+def test_a_year_does_not_give_away_the_few_left_out_of_one_month():
+    lives = [
+        booking(
+            f"{month}-{number}",
+            f"2023-{month:02}-05",
+            None if number < (3 if month == 7 else 12) else f"2023-{month:02}-06",
+            client_id=f"c{month}-{number}",
+        )
+        for month in (6, 7, 8)
+        for number in range(40)
+    ]
+    connection = warehouse(lives)
+    build_up_to(connection, "stepping_up_measure")
+    shown = dict(
+        rows(
+            connection,
+            "select period, left_out from stepping_up_measure where measure = 'length_of_stay' and smi = 'all' "
+            "and charge_class = 'all' and period in ('2023', '2023-06', '2023-07')",
+        )
+    )
+    assert shown == {"2023": None, "2023-06": 12, "2023-07": None}

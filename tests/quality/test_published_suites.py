@@ -50,7 +50,8 @@ create table stepping_up_count as
     select 'screened' as measure, '2025-03' as period, smi, 'all' as charge_class, people
     from (values ('all', 40), ('smi', 15), ('other', 25)) as counted (smi, people);
 create table stepping_up_measure as
-    select measure, period, smi, charge_class, 0.9 as value, people as numerator, people as denominator
+    select measure, period, 1 as months, smi, charge_class, 0.9 as value, people as numerator,
+        people as denominator
     from stepping_up_count;
 create table crisis_transition as
     select 'encounters' as counting, 'booking' as from_kind, 'ed' as to_kind, '0-24 h' as gap, 14 as transitions,
@@ -115,6 +116,11 @@ def test_a_faultless_release_meets_every_expectation(released):
             "update stepping_up_measure set denominator = null, numerator = null, value = null where smi = 'smi'",
             {"stepping_up_measure.no_part_stands_alone_withheld"},
             id="a withheld part beside its complement",
+        ),
+        pytest.param(
+            "update stepping_up_measure set months = 0",
+            {"stepping_up_measure.a_period_not_delivered_has_no_figures"},
+            id="figures of a month nobody delivered",
         ),
         pytest.param(
             "update stepping_up_measure set value = 0.5",
