@@ -87,47 +87,14 @@ SHARES = {
 """How a queue is shared out among kinds; room that one leaves goes to the others, borderline pairs first."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class ImpossibleLife:
-    """Two encounters that one person cannot have had. `when` is SQL over the encounters `one` and `other`."""
-
-    name: str
-    says: str
-    when: str
-
-
-IMPOSSIBLE_LIVES = (
-    ImpossibleLife(
-        name="two_custodies",
-        says="Both were in custody under two client ids for more than a day at the same time.",
-        when="one.kind = 'booking' and other.kind = 'booking'"
-        " and least(one.ended_at, other.ended_at) - greatest(one.started_at, other.started_at) > interval 24 hour",
-    ),
-    ImpossibleLife(
-        name="bed_night_in_custody",
-        says="One slept in a shelter on a night between the days of the other's booking and release.",
-        when="one.kind = 'booking' and other.kind = 'bed_night'"
-        " and one.started_at::date < other.started_at::date and other.started_at::date < one.ended_at::date",
-    ),
-    ImpossibleLife(
-        name="admitted_in_custody",
-        says="One stayed in a hospital bed for more than a day while the other was in custody, and neither record"
-        " speaks of a transfer.",
-        when="one.kind = 'booking' and other.kind in ('inpatient', 'psychiatric', 'observation')"
-        " and one.release_reason is distinct from 'to_hospital'"
-        " and other.disposition is distinct from 'law_enforcement'"
-        " and other.admit_origin is distinct from 'law_enforcement'"
-        " and least(one.ended_at, other.ended_at) - greatest(one.started_at, other.started_at) > interval 24 hour",
-    ),
-    ImpossibleLife(
-        name="seen_after_death",
-        says="One is recorded as having died, and the other was seen more than a day later.",
-        when="(one.disposition = 'expired' or one.release_reason = 'died')"
-        " and other.started_at > one.ended_at + interval 24 hour",
-    ),
-)
-"""Lives that cannot be, by the same yardsticks as the published measure. Only stays whose end is recorded speak:
-a release nobody recorded proves nothing."""
+IMPOSSIBLE_LIVES = {
+    "two_custodies": "Both were in custody under two client ids for more than a day at the same time.",
+    "jail_and_shelter": "One slept in a shelter on a night between the days of the other's booking and release.",
+    "jail_and_hospital": "One stayed in a hospital bed for more than a day while the other was in custody, and neither "
+    "record speaks of a transfer.",
+    "seen_after_death": "One is recorded as having died, and the other was seen more than a day later.",
+}
+"""What a contradiction of the relation `impossible_pair` is to a steward; the relation says when there is one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,9 +132,9 @@ def find_review_cases(
 ) -> ReviewCases:
     """Choose at most `queue_size` pairs of clients from what linkage left in the warehouse.
 
-    Reads `source_record`, `scored_pair`, `cluster`, `rejected_union` and `encounter`. `settled` and
-    `wanted` are frames with the columns of `PAIR`: pairs that need no (further) look, and pairs that need a
-    second one, which come first and beyond `queue_size`.
+    Reads `source_record`, `scored_pair`, `cluster`, `rejected_union`, `encounter` and `impossible_pair`.
+    `settled` and `wanted` are frames with the columns of `PAIR`: pairs that need no (further) look, and pairs that
+    need a second one, which come first and beyond `queue_size`.
     """
     _number_clients(con)
     _weigh_information(con, model, link_weight)
@@ -261,26 +228,13 @@ def _weigh_information(con: DuckDBPyConnection, model: "Model", link_weight: flo
 def _find_candidates(con: DuckDBPyConnection) -> None:
     """Create the temporary table `candidate_case`: kind, reason, a, b, linked, affected, uncertainty; a pair
     once, settled pairs left out."""
-    stays = " union all ".join(
-        f"""
-        select '{CaseKind.IMPOSSIBLE_LIFE}' as kind, {_quoted(rule.says)} as reason,
-            least(one.client, other.client) as a, greatest(one.client, other.client) as b, count(*) as times
-        from dated as one inner join dated as other on one.cluster_id = other.cluster_id
-        where one.client <> other.client and {rule.when}
-        group by all
-        """
-        for rule in IMPOSSIBLE_LIVES
+    reasons = " ".join(
+        f"when {_quoted(name)} then {_quoted(says)}" for name, says in IMPOSSIBLE_LIVES.items()
     )
     lasting = ", ".join(f"'{name}'" for name, each in declared_sources().items() if each.client_id_is_stable)
     # Of the pairs of clients of the same two clusters one is enough: the answer settles them all.
     con.execute(
         f"""
-        create or replace temp table dated as
-        select client, cluster_id, kind, started_at, ended_at, disposition, release_reason, admit_origin
-        from encounter inner join reviewed_client using (source, client_id)
-        semi join (select cluster_id from cluster_size where clients > 1) using (cluster_id)
-        where ended_at is not null and not is_open;
-
         create or replace temp table large_cluster as
         select cluster_id from cluster_size where clients > {LARGE_CLUSTER}
         union
@@ -294,9 +248,20 @@ def _find_candidates(con: DuckDBPyConnection) -> None:
             from wanted_pair
             inner join reviewed_client as l on (l.source, l.client_id) = (source_l, client_id_l)
             inner join reviewed_client as r on (r.source, r.client_id) = (source_r, client_id_r)
+        ), clash as (
+            select case contradiction {reasons} end as reason, least(one.client, other.client) as a,
+                greatest(one.client, other.client) as b, count(*) as times
+            from impossible_pair
+            inner join reviewed_client as one
+                on (one.source, one.client_id) = (impossible_pair.source, impossible_pair.client_id)
+            inner join reviewed_client as other
+                on (other.source, other.client_id) = (other_source, other_client_id)
+            where one.cluster_id = other.cluster_id and one.client <> other.client
+            group by all
         ), impossible as (
-            select kind, arg_max(reason, (times, reason)) as reason, a, b, sum(times) as times
-            from ({stays}) group by kind, a, b
+            select '{CaseKind.IMPOSSIBLE_LIFE}' as kind, arg_max(reason, (times, reason)) as reason, a, b,
+                sum(times) as times
+            from clash group by a, b
         ), impossible_life as (
             select kind, reason, a, b from impossible inner join reviewed_client on client = a
             qualify row_number() over (partition by cluster_id order by times desc, a, b) = 1

@@ -34,7 +34,7 @@ def decisions_are_honoured(county: CountyWorkspace) -> dg.AssetCheckResult:  # n
 
 
 @dg.asset(
-    deps=[person_crosswalk, "encounter", "run_parameter"],
+    deps=[person_crosswalk, "encounter", "impossible_pair", "run_parameter"],
     group_name="linkage",
     description="Uncertain pairs for the review desk, in a file of its own that stewards can read at any time.",
     kinds={"sqlite"},

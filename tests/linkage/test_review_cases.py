@@ -2,6 +2,7 @@
 
 import datetime as dt
 import math
+import re
 
 import polars as pl
 import pytest
@@ -10,7 +11,18 @@ from hypothesis import strategies as st
 
 from linkage.encoding.columns import FILTER_COLUMNS, TOKEN_COLUMNS, TOKEN_LIST_COLUMNS
 from linkage.model import comparison
-from linkage.review_cases import PAIR, SHARES, CaseKind, ReviewCases, _room, find_review_cases
+from linkage.review_cases import (
+    IMPOSSIBLE_LIVES,
+    LARGE_CLUSTER,
+    LARGE_IN_ONE_SOURCE,
+    PAIR,
+    SHARES,
+    CaseKind,
+    ReviewCases,
+    _room,
+    find_review_cases,
+)
+from pipelines.relations import load_relations
 
 QUEUE = 60
 SEEN = {
@@ -50,8 +62,15 @@ def seen(client, kind, started_at, ended_at, **known):
 def cases_of(linked_county, encounters=(), **options) -> ReviewCases:
     con = linked_county.con
     con.register("seen_frame", pl.DataFrame(list(encounters), schema=SEEN).to_arrow())
-    con.execute("create or replace temp table encounter as select * from seen_frame").fetchall()
+    con.execute(
+        "create or replace temp table encounter as "
+        "select seen_frame.*, 'p' || cluster_id as person_id, true as is_countable "
+        "from seen_frame inner join cluster using (source, client_id)"
+    ).fetchall()
     con.unregister("seen_frame")
+    # Both the desk and the published measure rest on this relation.
+    impossible = load_relations()["impossible_pair"]
+    con.execute(f"create or replace temp table impossible_pair as {impossible.query}").fetchall()
     asked = {"link_weight": linked_county.clustering.link_weight, "queue_size": QUEUE, **options}
     return find_review_cases(con, linked_county.model, **asked)
 
@@ -201,14 +220,19 @@ def test_settled_pairs_are_left_out_and_wanted_ones_come_first(linked_county, fo
     ],
 )
 def test_a_life_that_cannot_be_is_a_case(linked_county, of_jail, of_other, says):
-    ((_, jail_id, source, other_id),) = linked_county.con.execute(
+    other_source = {"booking": "jail", "bed_night": "shelter", "inpatient": "hospital", "response": "ems"}[
+        of_other[0]
+    ]
+    jail_id, other_id = linked_county.con.execute(
         """
-        select cluster_id, any_value(l.client_id), any_value(r.source), any_value(r.client_id)
+        select l.client_id, r.client_id
         from cluster as l inner join cluster as r using (cluster_id)
-        where l.source = 'jail' and r.source = 'shelter' group by all having count(*) = 1 order by all limit 1
-        """
-    ).fetchall()
-    jail, other = ("jail", jail_id), (source, other_id)
+        where l.source = 'jail' and r.source = ? and (l.source <> r.source or l.client_id < r.client_id)
+        order by all limit 1
+        """,
+        [other_source],
+    ).fetchall()[0]
+    jail, other = ("jail", jail_id), (other_source, other_id)
 
     def of(client, kind, started_at, ended_at, known):
         if kind == "bed_night":
@@ -238,3 +262,91 @@ def test_a_queue_is_full_where_there_is_enough_and_no_kind_is_crowded_out(cases,
     assert sum(taken.values()) == min(queue_size, sum(cases.values()))
     for kind, share in SHARES.items():
         assert min(cases[kind], int(share * queue_size)) <= taken[kind] <= cases[kind]
+
+
+def test_every_contradiction_has_a_sentence_for_the_steward():
+    query = load_relations()["impossible_pair"].query
+    assert set(re.findall(r"'(\w+)' as contradiction", query)) == set(IMPOSSIBLE_LIVES)
+
+
+def weakest_linked_pair(con, cluster_id):
+    """By plain loops: of the scored pairs of clients inside a cluster, each by its strongest records, the weakest."""
+    strongest = {}
+    for l_source, l_client, r_source, r_client, weight in con.execute(
+        """
+        select l.source, l.client_id, r.source, r.client_id, match_weight
+        from scored_pair
+        inner join source_record as l on l.source_record_id = source_record_id_l
+        inner join source_record as r on r.source_record_id = source_record_id_r
+        """
+    ).fetchall():
+        pair = tuple(sorted([(l_source, l_client), (r_source, r_client)]))
+        strongest[pair] = max(weight, strongest.get(pair, weight))
+    members = set(
+        con.execute("select source, client_id from cluster where cluster_id = ?", [cluster_id]).fetchall()
+    )
+    inside = {
+        pair: weight for pair, weight in strongest.items() if set(pair) <= members and len(set(pair)) == 2
+    }
+    return min(inside, key=lambda pair: (inside[pair], pair))
+
+
+@pytest.mark.parametrize(
+    ("source", "clients", "is_large"),
+    [
+        pytest.param("jail", LARGE_IN_ONE_SOURCE + 1, True, id="too many of one register"),
+        pytest.param("jail", LARGE_IN_ONE_SOURCE, False, id="as many as an agency may register"),
+        pytest.param("ems", LARGE_IN_ONE_SOURCE + 1, False, id="ambulance rides"),
+        pytest.param("ems", LARGE_CLUSTER + 1, True, id="too many ambulance rides"),
+    ],
+)
+def test_a_cluster_larger_than_people_are_is_a_case_of_its_weakest_pair(
+    linked_county, source, clients, is_large
+):
+    con = linked_county.con
+    con.execute("create or replace temp table kept_cluster as from cluster").fetchall()
+    try:
+        # Every cluster is taken apart, and one is put together of clients that were compared with each other.
+        con.execute(
+            "update cluster set cluster_id = 1000000 + numbered.number from (select source, client_id, "
+            "row_number() over (order by source, client_id) as number from cluster) as numbered "
+            "where (cluster.source, cluster.client_id) = (numbered.source, numbered.client_id)"
+        ).fetchall()
+        for member_source, member in compared_clients(con, source, clients):
+            con.execute(
+                "update cluster set cluster_id = -1 where source = ? and client_id = ?",
+                [member_source, member],
+            ).fetchall()
+        found = cases_of(linked_county, queue_size=100_000).cases.filter(
+            pl.col("kind") == CaseKind.LARGE_CLUSTER
+        )
+        assert found.height == is_large
+        if is_large:
+            (case,) = found.iter_rows(named=True)
+            shown = ((case["source_l"], case["client_id_l"]), (case["source_r"], case["client_id_r"]))
+            assert tuple(sorted(shown)) == weakest_linked_pair(con, -1)
+            assert "larger than people are" in case["reason"]
+            assert case["linked"]
+    finally:
+        con.execute("delete from cluster").fetchall()
+        con.execute("insert into cluster from kept_cluster").fetchall()
+
+
+def compared_clients(con, source, clients):
+    """So many clients of a source, two of them at least compared with each other."""
+    ((first, second),) = con.execute(
+        """
+        select l.client_id, r.client_id
+        from scored_pair
+        inner join source_record as l on l.source_record_id = source_record_id_l
+        inner join source_record as r on r.source_record_id = source_record_id_r
+        where l.source = ? and r.source = ? and l.client_id <> r.client_id
+        order by match_weight desc, l.client_id, r.client_id limit 1
+        """,
+        [source, source],
+    ).fetchall()
+    others = con.execute(
+        "select client_id from cluster where source = ? and client_id not in (?, ?) order by client_id limit ?",
+        [source, first, second, clients - 2],
+    ).fetchall()
+    return [(source, client) for client in (first, second, *(each for (each,) in others))]

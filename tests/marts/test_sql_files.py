@@ -37,6 +37,7 @@ def built():
         booking("still held", "2024-11-05", client_id="bob"),
         booking("let go", "2024-05-01", "2024-05-03", client_id="bob"),
         *(night(f"n{day}", f"2024-06-0{day}", client_id="bob") for day in range(1, 4)),
+        night("a night in custody", "2024-05-02", client_id="bob"),
         ride("r", "2024-07-01T10:00"),
         visit("v", "2024-07-01T10:30", "2024-07-01T18:00", disposition="admitted", sud=True),
         visit("w", "2024-07-01T19:00", "2024-07-04", kind="inpatient"),
