@@ -64,8 +64,9 @@ def simulate(
     month from `first_month` on; with `one_delivery`, one folder per source, named after the last month, with
     all of history (for benchmarks). truth.parquet has source, client_id, truth_id: every client id once; an
     ambulance run that found nobody has a truth_id of its own, and an overlaid client belongs to the person it
-    was made for. In 24 months of one delivery, a resident makes about 0.66 people rows and 1.7
-    encounters. The same arguments write the same bytes.
+    was made for. In 24 months of one delivery, a resident makes about 0.66 people rows and 1.7 encounters.
+    Declared sources other than jail, shelter, ems and hospital are not simulated. The same arguments write the
+    same bytes.
 
     Raises UsageError when `out` holds extracts of another simulation.
     """
@@ -90,7 +91,8 @@ def simulate(
     )
     lives = live(_stream(seed, "lives"), population, window, parameters.lives)
     clients, people_rows, encounter_rows, truths = {}, {}, {}, []
-    for name, source in track(declared_sources().items(), "Writing what each agency recorded"):
+    simulated = {name: source for name, source in declared_sources().items() if name in lives.encounters}
+    for name, source in track(simulated.items(), "Writing what each agency recorded"):
         encounters = lives.encounters.pop(name)
         encounters = encounters.filter((pl.col("started") < window.last) & (pl.col("ended") >= window.first))
         recorded = record(
