@@ -14,6 +14,7 @@ from linkage.source import declared_sources
 from pipelines.definitions import defs
 from pipelines.history import open_history
 from pipelines.ingest import landed_months, pending_months, prepare_warehouse
+from pipelines.prepared import refuse_what_nobody_read
 from pipelines.release import current_release
 from pipelines.resources import CountyWorkspace
 from pipelines.state import fingerprint, run_state
@@ -64,6 +65,7 @@ def refuse_prepared(workspace: Workspace, *, signer: str, reason: str) -> str:
 def _sign(workspace: Workspace, signer: str, verdict: Verdict, reason: str) -> None:
     with workspace.connect() as connection:
         state = run_state(workspace, connection, workspace.settings())
+    refuse_what_nobody_read(workspace, fingerprint(state))
     now = dt.datetime.now(dt.UTC)
     record_sign_off(workspace.stewardship, fingerprint(state), signer, now, verdict=verdict, reason=reason)
 
