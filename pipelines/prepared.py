@@ -12,10 +12,14 @@ from typing import Any
 import duckdb
 
 from linkage.decisions import decisions_fingerprint
+from linkage.errors import UsageError
+from pipelines.relations import load_relations
 from pipelines.release import Release, current_release, release_id
 from pipelines.settings import CountySettings
 from pipelines.state import fingerprint, recorded_checks
 from pipelines.workspace import Workspace
+from quality.history import SuiteRun
+from quality.history import read as read_history
 from quality.sign_off import sign_off_for
 from quality.suite import load_suites
 
@@ -29,8 +33,9 @@ def write_prepared(
     """Write review/prepared.json, private to its owner, from the tables of `state` in the warehouse.
 
     Keys: fingerprint, release_id, as_of, model, decisions (their fingerprint), sign_off_required,
-    small_cell_threshold, compared_with (release id or null), sizes, id_changes, cohorts, checks, quality. Counts of
-    people are null where they are withheld, and where there is no release to compare with.
+    small_cell_threshold, compared_with (release id or null), sizes, id_changes, cohorts, checks (of the deliveries,
+    too), quality, small_cells (of each aggregate, how many cells it has and how many are withheld). Counts of people
+    are null where they are withheld, and where there is no release to compare with.
     """
     prepared = {
         "fingerprint": fingerprint(state),
@@ -41,7 +46,7 @@ def write_prepared(
         "sign_off_required": settings.release.sign_off_required,
         "sign_off_good_for_days": settings.release.sign_off_good_for_days,
         "small_cell_threshold": settings.release.small_cell_threshold,
-        "checks": _checks(connection, state),
+        "checks": _checks(workspace, connection, state),
         **_compared(connection, current_release(workspace), settings.release.small_cell_threshold),
     }
     path = workspace.prepared_release
@@ -50,6 +55,18 @@ def write_prepared(
     draft.write_text(json.dumps(prepared, indent=1), encoding="utf-8")
     draft.chmod(0o600)
     draft.replace(path)
+
+
+def refuse_what_nobody_read(workspace: Workspace, of_state: str) -> None:
+    """Raise UsageError when the state to be signed is not the one whose account a steward could read."""
+    path = workspace.prepared_release
+    read = json.loads(path.read_text(encoding="utf-8"))["fingerprint"] if path.is_file() else None
+    if read != of_state:
+        raise UsageError(
+            "Something changed since a run prepared this (a decision, the county file or a delivery), so nobody could "
+            "have read what would be signed. Run `familiar-faces run`, read `familiar-faces release changes`, then "
+            "sign."
+        )
 
 
 def prepared_as_text(workspace: Workspace) -> str:
@@ -74,6 +91,15 @@ def prepared_as_text(workspace: Workspace) -> str:
         for row in prepared["checks"]["not_met"]
     ]
     lines.append(f"  checks met: {prepared['checks']['met']}")
+    lines += [
+        f"  small cells of {row['relation']}: {_shown(row['withheld_before'])} -> {row['withheld']:,} withheld of "
+        f"{row['cells']:,}"
+        for row in prepared.get("small_cells", ())
+    ]
+    lines += [
+        f"  {row['measure'].replace('_', ' ')}: {_figure(row['before'])} -> {_figure(row['now'])}"
+        for row in prepared["quality"]
+    ]
     if prepared["decisions"] != decisions_fingerprint(workspace.stewardship):
         lines.append("Decisions were made since: run again, or what is signed will not count.")
     signed = sign_off_for(workspace.stewardship, prepared["fingerprint"])
@@ -109,11 +135,16 @@ def _account(
         "id_changes": _id_changes(connection, release is not None),
         "cohorts": _cohorts(connection, release, threshold),
         "quality": _quality(connection, release is not None),
+        "small_cells": _small_cells(connection, release is not None),
     }
 
 
 def _shown(count: int | None) -> str:
     return "withheld or unknown" if count is None else f"{count:,}"
+
+
+def _figure(value: float | None) -> str:
+    return "withheld or unknown" if value is None else f"{value:.4g}"
 
 
 def _sizes(connection: duckdb.DuckDBPyConnection, compared: bool) -> list[dict[str, Any]]:
@@ -193,11 +224,13 @@ def _cohorts(
     return cohorts
 
 
-def _checks(connection: duckdb.DuckDBPyConnection, state: Mapping[str, Any]) -> dict[str, Any]:
+def _checks(
+    workspace: Workspace, connection: duckdb.DuckDBPyConnection, state: Mapping[str, Any]
+) -> dict[str, Any]:
     says = {
         (suite.name, each.expectation_id): each.says for suite in load_suites() for each in suite.expectations
     }
-    found = recorded_checks(connection, state)
+    found = [*_warnings_of_deliveries(workspace), *recorded_checks(connection, state)]
     return {
         "met": sum(outcome == "met" for *_, outcome, _ in found),
         "not_met": [
@@ -213,6 +246,72 @@ def _checks(connection: duckdb.DuckDBPyConnection, state: Mapping[str, Any]) -> 
             if outcome != "met"
         ],
     }
+
+
+def _warnings_of_deliveries(workspace: Workspace) -> list[tuple[str, str, bool, str, int | None]]:
+    """What the last accepted deliveries of each source were warned of, in the columns of `recorded_checks`.
+
+    They were checked before they were accepted, so they are not recorded with the tables. A delivery that was stopped
+    is not in the tables, and what was found of it is not said here.
+    """
+    severity = {
+        (suite.name, each.expectation_id): each.severity
+        for suite in load_suites()
+        if suite.stage == "delivery"
+        for each in suite.expectations
+    }
+    last: dict[str, SuiteRun] = {}
+    for run in read_history(workspace.quality_docs):
+        found = [(severity.get((run.suite, name)), each.outcome) for name, each in run.results.items()]
+        stopped = any(
+            outcome == "could not run" or (of == "stop" and outcome == "not met") for of, outcome in found
+        )
+        if any(of is not None for of, _ in found) and not stopped:
+            last[run.suite] = run
+    return [
+        (suite, name, False, each.outcome, each.unexpected_count)
+        for suite, run in sorted(last.items())
+        for name, each in sorted(run.results.items())
+        if severity.get((suite, name)) == "warn" and each.outcome == "not met"
+    ]
+
+
+def _small_cells(connection: duckdb.DuckDBPyConnection, compared: bool) -> list[dict[str, Any]]:
+    """Of every released aggregate, how many of its cells are withheld now, and how many were before."""
+    aggregates = {
+        name: column
+        for name, relation in sorted(load_relations().items())
+        if relation.folder == "marts"
+        for column in ("denominator", "people")
+        if column in relation.columns
+    }
+
+    def cells(catalog: str, relation: str, column: str) -> tuple[int, int]:
+        ((rows, withheld),) = connection.execute(
+            f"select count(*), count_if({column} is null) from {catalog}.{relation}"
+        ).fetchall()
+        return int(rows), int(withheld)
+
+    before = _relations_of(connection, "before") if compared else set()
+    found = []
+    for relation, column in aggregates.items():
+        rows, withheld = cells("main", relation, column)
+        found.append(
+            {
+                "relation": relation,
+                "cells": rows,
+                "withheld": withheld,
+                "withheld_before": cells("before", relation, column)[1] if relation in before else None,
+            }
+        )
+    return found
+
+
+def _relations_of(connection: duckdb.DuckDBPyConnection, database: str) -> set[str]:
+    rows = connection.execute(
+        "select table_name from duckdb_tables() where database_name = ?", [database]
+    ).fetchall()
+    return {name for (name,) in rows}
 
 
 def _quality(connection: duckdb.DuckDBPyConnection, compared: bool) -> list[dict[str, Any]]:

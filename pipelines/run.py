@@ -15,6 +15,7 @@ from pipelines.automation import months_range
 from pipelines.definitions import defs
 from pipelines.history import open_history
 from pipelines.ingest import landed_months, pending_months, prepare_warehouse
+from pipelines.prepared import refuse_what_nobody_read
 from pipelines.release import current_release
 from pipelines.resources import CountyWorkspace
 from pipelines.run_summary import why_it_failed, write_summary
@@ -66,6 +67,7 @@ def refuse_prepared(workspace: Workspace, *, signer: str, reason: str) -> str:
 def _sign(workspace: Workspace, signer: str, verdict: Verdict, reason: str) -> None:
     with workspace.connect() as connection:
         state = run_state(workspace, connection, workspace.settings())
+    refuse_what_nobody_read(workspace, fingerprint(state))
     now = dt.datetime.now(dt.UTC)
     record_sign_off(workspace.stewardship, fingerprint(state), signer, now, verdict=verdict, reason=reason)
 

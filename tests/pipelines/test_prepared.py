@@ -8,7 +8,9 @@ import pytest
 
 from pipelines.prepared import prepared_as_text
 from pipelines.release import current_release
-from quality.sign_off import record_sign_off
+from quality.history import read
+from quality.sign_off import record_sign_off, sign_offs
+from quality.suite import select_suites
 from tests.pipelines.commands import familiar_faces
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("finished county")]
@@ -55,6 +57,9 @@ def test_a_next_month_is_compared_with_the_release_before_and_can_be_refused_or_
     assert account["id_changes"]["minted"] > 0
     assert account["checks"]["met"] > 50
     assert {row["measure"] for row in account["quality"]}
+    assert account["small_cells"] == expected_small_cells(county, first)
+    warned = {(row["suite"], row["expectation"]) for row in account["checks"]["not_met"]}
+    assert {each for each in warned if delivery_suite(each[0])} == delivery_warnings(county)
     said = familiar_faces("release", "changes", "--workspace", county.workspace.root)
     assert said.code == 0
     assert account["release_id"] in said.out
@@ -78,6 +83,53 @@ def test_a_next_month_is_compared_with_the_release_before_and_can_be_refused_or_
     assert current_release(county.workspace).release_id == account["release_id"]
     record_sign_off(county.workspace.stewardship, account["fingerprint"], "Ada", long_ago)
     assert release(county).code == 0
+
+
+def delivery_suite(name):
+    return any(suite.name == name for suite in select_suites(stage="delivery"))
+
+
+def delivery_warnings(county):
+    """What the pages of the deliveries say of the last run of each suite."""
+    last = {run.suite: run for run in read(county.workspace.quality_docs) if delivery_suite(run.suite)}
+    return {
+        (name, expectation)
+        for name, run in last.items()
+        for expectation, found in run.results.items()
+        if found.outcome == "not met"
+    }
+
+
+def expected_small_cells(county, first):
+    def withheld(table):
+        return sum(denominator is None for (denominator,) in table)
+
+    query = "select denominator from linkage_quality"
+    now = county.rows(query)
+    with duckdb.connect(first.database, read_only=True) as release:
+        before = release.execute(query).fetchall()
+    return [
+        {
+            "relation": "linkage_quality",
+            "cells": len(now),
+            "withheld": withheld(now),
+            "withheld_before": withheld(before),
+        }
+    ]
+
+
+def test_what_was_decided_since_cannot_be_signed_unread(county):
+    clients = county.rows("select source || ':' || client_id from person_crosswalk order by all limit 2")
+    decided = familiar_faces(
+        *("decide", "--workspace", county.workspace.root, "do-not-link"),
+        *(client for (client,) in clients),
+        *("--by", "Ada"),
+    )
+    assert decided.code == 0
+    refused = release(county, "--sign-off", "Ada")
+    assert refused.code == 2
+    assert "nobody could have read what would be signed" in refused.complaint
+    assert sign_offs(county.workspace.stewardship) == []
 
 
 def expected_cohorts(warehouse, *, threshold):

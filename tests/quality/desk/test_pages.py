@@ -340,6 +340,9 @@ def prepared(desk):
             ],
         },
         "quality": [{"measure": "estimated_precision", "before": 0.991, "now": 0.9934, "note": "too high"}],
+        "small_cells": [
+            {"relation": "linkage_quality", "cells": 169, "withheld": 37, "withheld_before": 41},
+        ],
     }
     desk.prepared.write_text(json.dumps(account), encoding="utf-8")
     return account
@@ -348,7 +351,17 @@ def prepared(desk):
 def test_a_steward_reads_what_changed_and_signs_exactly_that(desk, prepared, come_in):
     browser = come_in(desk)
     page = browser.get("/release")
-    for shown in ("4,822", "4,711", "Frequent", "No person is enormous.", "0.9934", "Merged"):
+    for shown in (
+        "4,822",
+        "4,711",
+        "Frequent",
+        "No person is enormous.",
+        "0.9934",
+        "Merged",
+        "Linkage quality",
+        "169",
+        "37",
+    ):
         assert shown in page
     assert Inspected(page).inline == []
     signing = {"csrf": browser.hidden("csrf"), "fingerprint": prepared["fingerprint"]}
