@@ -81,7 +81,7 @@ def figures(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
     """Every number of the brief, small cells withheld (None), from a release's connection.
 
     Keys: county, as_of, least, people, contacts, combinations, unshown_people, concentration, cohorts, flows,
-    trends, linkage.
+    trends, months, linkage.
     """
     ((county, as_of, least),) = connection.execute(
         "select county, as_of, small_cell_threshold from run_parameter"
@@ -97,7 +97,13 @@ def figures(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
         group by systems order by people desc, systems
         """
     ).fetchall()
-    shown = shown_parts([people for _, people in combinations], least)
+    # Apart by number of systems, for the cohorts of two and of three or more systems are sums of these as well.
+    shown = [False] * len(combinations)
+    for stratum in (1, 2, 3):
+        places = [at for at, (systems, _) in enumerate(combinations) if min(len(systems), 3) == stratum]
+        of_stratum = shown_parts([combinations[at][1] for at in places], least)
+        for at, is_shown in zip(places, of_stratum, strict=True):
+            shown[at] = is_shown
     people = sum(each for _, each in combinations)
     visible = [
         {"systems": systems, "people": of_these}
@@ -136,28 +142,36 @@ def figures(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
         ],
         "flows": _flows(connection),
         "trends": _trends(connection),
+        "months": [
+            month
+            for (month,) in connection.execute(
+                "select distinct month from stepping_up_measure order by month"
+            ).fetchall()
+        ],
         "linkage": _linkage(linkage),
     }
 
 
 def _concentration(contacts: Sequence[int], least: int) -> list[dict[str, Any]]:
     """Share of all contacts by the top shares of people, each step at least `least` people wide."""
-    points: list[dict[str, Any]] = []
-    before = 0
-    for share in sorted({*_TOP_SHARES, *(step / _CURVE_STEPS for step in range(1, _CURVE_STEPS))}):
+    if len(contacts) < least:
+        return []
+    # Named shares first, so that the steps of the curve give way to them.
+    kept: dict[int, float] = {0: 0.0, len(contacts): 1.0}
+    for share in (*_TOP_SHARES, *(step / _CURVE_STEPS for step in range(1, _CURVE_STEPS))):
         people = math.ceil(share * len(contacts))
-        if people - before < least or 0 < len(contacts) - people < least:
-            continue
-        points.append(
-            {
-                "top": share,
-                "people": people,
-                "share": sum(contacts[:people]) / sum(contacts),
-                "is_named": share in _TOP_SHARES,
-            }
-        )
-        before = people
-    return points
+        if all(abs(people - other) >= least for other in kept):
+            kept[people] = share
+    return [
+        {
+            "top": share,
+            "people": people,
+            "share": sum(contacts[:people]) / sum(contacts),
+            "is_named": share in _TOP_SHARES,
+        }
+        for people, share in sorted(kept.items())
+        if people
+    ]
 
 
 def _flows(connection: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
@@ -231,7 +245,7 @@ def render_brief(connection: duckdb.DuckDBPyConnection, *, release_id: str) -> s
             "overlap": _upset(found["combinations"][:_COMBINATIONS_SHOWN]),
             "flows": _sankey(found["flows"]),
             "concentration": _lorenz(found["concentration"]),
-            "trends": _trend_lines(found["trends"]),
+            "trends": _trend_lines(found["trends"], found["months"]),
             "gaps": _gap_bars(found["flows"]),
         }.items()
         if chart is not None
@@ -351,14 +365,21 @@ def _lorenz(points: Sequence[dict[str, Any]]) -> Any:
     ).properties(width=280, height=150)
 
 
-def _trend_lines(trends: Sequence[dict[str, Any]]) -> Any:
+def _trend_lines(trends: Sequence[dict[str, Any]], months: Sequence[str]) -> Any:
     if not trends:
         return None
     return (
         alt.Chart(alt.Data(values=list(trends)))
         .mark_line(point=alt.OverlayMarkDef(size=18), strokeWidth=1.5)
         .encode(
-            x=alt.X("month:O", title=None, axis=alt.Axis(labelAngle=0, values=_januaries(trends))),
+            x=alt.X(
+                "month:O",
+                title=None,
+                scale=alt.Scale(domain=list(months)),
+                axis=alt.Axis(
+                    labelAngle=0, values=[each for each in months if each.endswith(("-01", "-07"))]
+                ),
+            ),
             y=alt.Y("value:Q", title=None, axis=alt.Axis(tickCount=4)),
             color=alt.Color(
                 "group:N", title=None, scale=alt.Scale(range=_COLOURS), legend=alt.Legend(orient="top")
@@ -368,11 +389,6 @@ def _trend_lines(trends: Sequence[dict[str, Any]]) -> Any:
         .facet(alt.Facet("says:N", title=None), columns=2)
         .resolve_scale(y="independent")
     )
-
-
-def _januaries(trends: Sequence[dict[str, Any]]) -> list[str]:
-    months = sorted({each["month"] for each in trends})
-    return [month for month in months if month.endswith(("-01", "-07"))]
 
 
 def _gap_bars(flows: Sequence[dict[str, Any]]) -> Any:
