@@ -283,13 +283,13 @@ def _upset(combinations: Sequence[dict[str, Any]]) -> Any:
     ]
     across = alt.X("place:O", axis=None)
     width = 330
-    bars = alt.Chart(alt.Data(values=[row for row in rows if row["system"] == systems[0]]))
+    bars = alt.Chart(alt.InlineData(values=[row for row in rows if row["system"] == systems[0]]))
     tall = bars.mark_bar(color=_COLOURS[0]).encode(x=across, y=alt.Y("people:Q", title="people"))
     counts = bars.mark_text(dy=-6, fontSize=10).encode(
         x=across, y="people:Q", text=alt.Text("people:Q", format=",")
     )
     dots = (
-        alt.Chart(alt.Data(values=rows))
+        alt.Chart(alt.InlineData(values=rows))
         .mark_circle(size=90, opacity=1)
         .encode(
             x=across,
@@ -333,7 +333,7 @@ def _sankey(flows: Sequence[dict[str, Any]]) -> Any:
         tops["end"][flow["end"]] += flow["steps"]
     x = alt.X("x:Q", axis=None, scale=alt.Scale(domain=[-1.15, 2.15]))
     bands = (
-        alt.Chart(alt.Data(values=points))
+        alt.Chart(alt.InlineData(values=points))
         .mark_area(opacity=0.65)
         .encode(
             x=x,
@@ -343,7 +343,7 @@ def _sankey(flows: Sequence[dict[str, Any]]) -> Any:
             color=alt.Color("from:N", legend=None, scale=alt.Scale(range=_COLOURS)),
         )
     )
-    base = alt.Chart(alt.Data(values=labels))
+    base = alt.Chart(alt.InlineData(values=labels))
     left_names = base.transform_filter("datum.side == 'start'").mark_text(align="right", dx=-4)
     right_names = base.transform_filter("datum.side == 'end'").mark_text(align="left", dx=4)
     named = [each.encode(x=x, y="y:Q", text="name:N") for each in (left_names, right_names)]
@@ -356,8 +356,8 @@ def _lorenz(points: Sequence[dict[str, Any]]) -> Any:
     curve = [{"top": 0.0, "share": 0.0, "is_named": False}, *points]
     x = alt.X("top:Q", title="share of people, most contacts first", axis=alt.Axis(format="%"))
     y = alt.Y("share:Q", title="share of contacts", axis=alt.Axis(format="%"))
-    base = alt.Chart(alt.Data(values=curve)).encode(x=x, y=y)
-    even = alt.Chart(alt.Data(values=[{"top": 0, "share": 0}, {"top": 1, "share": 1}]))
+    base = alt.Chart(alt.InlineData(values=curve)).encode(x=x, y=y)
+    even = alt.Chart(alt.InlineData(values=[{"top": 0, "share": 0}, {"top": 1, "share": 1}]))
     return alt.layer(
         even.mark_line(color="#999999", strokeDash=[4, 3], strokeWidth=1).encode(x=x, y=y),
         base.mark_line(color=_COLOURS[0]),
@@ -369,7 +369,7 @@ def _trend_lines(trends: Sequence[dict[str, Any]], months: Sequence[str]) -> Any
     if not trends:
         return None
     return (
-        alt.Chart(alt.Data(values=list(trends)))
+        alt.Chart(alt.InlineData(values=list(trends)))
         .mark_line(point=alt.OverlayMarkDef(size=18), strokeWidth=1.5)
         .encode(
             x=alt.X(
@@ -406,7 +406,7 @@ def _gap_bars(flows: Sequence[dict[str, Any]]) -> Any:
     ]
     order = [gap.replace("_", " ") for gap in _GAPS]
     return (
-        alt.Chart(alt.Data(values=rows))
+        alt.Chart(alt.InlineData(values=rows))
         .mark_bar()
         .encode(
             x=alt.X("steps:Q", title="steps"),

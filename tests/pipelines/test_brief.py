@@ -46,7 +46,7 @@ def small_release(people_by_systems):
             select 'length_of_stay' as measure, '2025-0' || month as month, 'smi' as smi, 'all' as charge_class,
                 if(month = 2, null, 5.5 + month) as value from range(1, 4) as months (month);
         create table linkage_quality as
-            select 'estimated_precision' as measure, 'all' as slice, 0.98 as value, 98.0 as numerator,
+            select 'estimated_precision' as measure, 'all' as slice, 0.98::double as value, 98.0 as numerator,
                 100.0 as denominator
             union all select 'cohort_members', 'many at 0.80', 1.05, 42.0, 40.0;
         """
