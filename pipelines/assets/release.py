@@ -7,6 +7,7 @@ import dagster as dg
 
 from pipelines.assets.linkage import linkage_assets
 from pipelines.assets.marts import mart_assets
+from pipelines.brief import write_brief
 from pipelines.checks import check_results, of_another_profile, specs
 from pipelines.prepared import write_prepared
 from pipelines.publication import publish_prepared
@@ -93,9 +94,11 @@ def release(county: CountyWorkspace) -> dg.MaterializeResult:  # type: ignore[ty
             workspace, connection, [suite.name for suite in CHECKED_SUITES], dt.datetime.now(dt.UTC).date()
         )
     returned = write_returns(workspace, published, workspace.settings())
+    brief = write_brief(workspace, published)
     return dg.MaterializeResult(
         metadata={
             "release_id": published.release_id,
+            "brief": dg.MetadataValue.url(brief.as_uri()),
             "returned": dg.MetadataValue.json(returned),
             "database": dg.MetadataValue.path(str(published.database)),
             "relations": dg.MetadataValue.json(dict(published.manifest["relations"])),

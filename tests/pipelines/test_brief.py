@@ -1,0 +1,123 @@
+import itertools
+import re
+
+import duckdb
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipelines.brief import figures, render_brief, shown_parts
+from tests.browser import opened_page
+
+LEAST = 11
+
+
+@given(st.lists(st.integers(min_value=0, max_value=40), max_size=12), st.integers(min_value=2, max_value=20))
+def test_nothing_small_is_shown_or_left_by_subtraction(parts, least):
+    shown = shown_parts(parts, least)
+    hidden = [part for part, is_shown in zip(parts, shown, strict=True) if not is_shown]
+    assert all(part == 0 or part >= least for part, is_shown in zip(parts, shown, strict=True) if is_shown)
+    if hidden and any(shown[at] and parts[at] for at in range(len(parts))):
+        assert len(hidden) > 1
+        assert sum(hidden) >= least
+
+
+def small_release(people_by_systems):
+    """A release of invented people in memory: by systems, how many people met exactly those."""
+    con = duckdb.connect()
+    con.execute(
+        f"""
+        create table run_parameter as select date '2026-01-01' as as_of, 'Test County' as county,
+            {LEAST} as small_cell_threshold, false as include_minors;
+        create table person (person_id varchar, is_minor boolean);
+        create table utilization (person_id varchar, source varchar, window_name varchar, episodes integer);
+        create table cohort_definition as select 'few' as cohort, 'Few' as label, true as coverage_ok
+            union all select 'many', 'Many', true;
+        create table cohort_membership as
+            select 'few' as cohort, true as is_member from range(5)
+            union all select 'many', true from range(40);
+        create table encounter_kind as
+            select unnest(['booking', 'ed']) as kind, unnest(['jail booking', 'ED visit']) as label;
+        create table crisis_transition as
+            select 'episodes' as counting, 'booking' as from_kind, 'ed' as to_kind, '3-7 d' as gap, 30 as transitions
+            union all select 'episodes', 'booking', 'ed', '7-30 d', 12
+            union all select 'episodes', 'ed', 'booking', '7-30 d', null;
+        create table stepping_up_measure as
+            select 'length_of_stay' as measure, '2025-0' || month as month, 'smi' as smi, 'all' as charge_class,
+                if(month = 2, null, 5.5 + month) as value from range(1, 4) as months (month);
+        create table linkage_quality as
+            select 'estimated_precision' as measure, 'all' as slice, 0.98::double as value, 98.0 as numerator,
+                100.0 as denominator
+            union all select 'cohort_members', 'many at 0.80', 1.05, 42.0, 40.0;
+        """
+    ).fetchall()
+    number = 0
+    for systems, people in people_by_systems.items():
+        for _ in range(people):
+            number += 1
+            con.execute("insert into person values (?, false)", [f"P{number}"]).fetchall()
+            for system in systems:
+                con.execute(
+                    "insert into utilization values (?, ?, '12_months', ?)",
+                    [f"P{number}", system, 1 + number % 7],
+                ).fetchall()
+    con.execute("insert into person values ('child', true)").fetchall()
+    con.execute("insert into utilization values ('child', 'jail', '12_months', 99)").fetchall()
+    return con
+
+
+PEOPLE = {("jail",): 60, ("ems",): 45, ("ems", "jail"): 20, ("jail", "shelter"): 4, ("ems", "shelter"): 12}
+
+
+def test_figures_are_what_sql_counts_of_adults():
+    con = small_release(PEOPLE)
+    found = figures(con)
+    assert found["people"] == sum(PEOPLE.values())
+    assert {tuple(each["systems"]): each["people"] for each in found["combinations"]} == {
+        ("jail",): 60,
+        ("ems",): 45,
+        ("ems", "jail"): 20,
+    }
+    assert found["unshown_people"] == 16
+    top, share = next(
+        (each["people"], each["share"]) for each in found["concentration"] if each["top"] == 0.1
+    )
+    ((expected,),) = con.execute(
+        """
+        select sum(contacts) filter (where place <= ?) / sum(contacts) from (
+            select sum(episodes) as contacts, row_number() over (order by contacts desc) as place
+            from utilization where person_id <> 'child' group by person_id)
+        """,
+        [top],
+    ).fetchall()
+    assert share == pytest.approx(expected)
+    assert [(each["label"], each["members"]) for each in found["cohorts"]] == [("Many", 40), ("Few", None)]
+    assert [(each["steps"], each["gaps"]) for each in found["flows"]] == [(42, {"3-7 d": 30, "7-30 d": 12})]
+    assert [each["month"] for each in found["trends"]] == ["2025-01", "2025-03"]
+    assert found["linkage"]["precision"] == 0.98
+
+
+@pytest.mark.parametrize("few", [1, 5, 10])
+def test_no_count_of_few_people_is_in_any_figure(few):
+    found = figures(small_release({("jail",): 30, ("ems",): few, ("ems", "jail"): few}))
+    assert all(each["people"] >= LEAST for each in found["combinations"])
+    assert found["unshown_people"] is None or found["unshown_people"] >= LEAST
+    steps = [0, *(each["people"] for each in found["concentration"])]
+    assert all(after - before >= LEAST for before, after in itertools.pairwise(steps))
+
+
+def test_the_page_opens_offline_and_prints_on_two_pages(tmp_path):
+    file = tmp_path / "brief.html"
+    file.write_text(render_brief(small_release(PEOPLE), release_id="2026-01-01-test"), encoding="utf-8")
+    with opened_page(file) as (page, asked_for, complaints):
+        page.wait_for_function("document.querySelectorAll('[data-chart] svg').length === 5")
+        assert asked_for == [file.as_uri()]
+        assert complaints == []
+        assert page.locator("[src], link, a[href]").count() == 0
+        assert "regression to the mean" in page.inner_text("main")
+        printed = page.pdf(prefer_css_page_size=True)
+    assert len(re.findall(rb"/Type\s*/Page\b", printed)) == 2
+
+
+def test_a_release_in_which_nobody_can_be_shown_still_gives_a_page():
+    assert "withheld" in render_brief(small_release({("jail",): 3}), release_id="2026-01-01-test")
