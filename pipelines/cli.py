@@ -231,7 +231,7 @@ def check(delivery_folder: Path, key_check: str | None) -> None:
 
     judged = judge(check_delivery(delivery_folder, expected_key_check=key_check))
     says = {
-        rule_id: rule.says
+        rule_id: f"{rule.says}; {rule.to_do}"
         for rules in row_rules(judged.delivery.source, judged.delivery.profile).values()
         for rule_id, rule in rules.items()
     }

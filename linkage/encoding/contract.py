@@ -336,7 +336,8 @@ def _refuse_on(path: Path, findings: list[_Finding], *, explode: str | None = No
 
 @dataclass(frozen=True, kw_only=True)
 class RowRule:
-    """One rule that every row of a file must keep: what a broken row is, in words and as an expression.
+    """One rule that every row of a file must keep: what a broken row is, in words and as an expression, and what the
+    agency can do about it.
 
     `breaks` is true on rows that break the rule (false or null on the others). It may use, beside the
     delivered columns, `covers_to` (the delivery's, a timestamp) and `client_is_delivered`, which `judge`
@@ -344,7 +345,11 @@ class RowRule:
     """
 
     says: str
+    to_do: str
     breaks: pl.Expr
+
+
+_ENCODE_AGAIN = "encode the month again with the encoder that the county named; if it stays, tell the county"
 
 
 def row_rules(source: Source, profile: Profile = STANDARD) -> dict[str, dict[str, RowRule]]:
@@ -358,33 +363,55 @@ def row_rules(source: Source, profile: Profile = STANDARD) -> dict[str, dict[str
         if column.type == "code"
     ]
     encounters = {
-        "EN01": RowRule(says="encounter_id is missing", breaks=pl.col("encounter_id").is_null()),
-        "EN02": RowRule(says="client_id is missing", breaks=pl.col("client_id").is_null()),
+        "EN01": RowRule(
+            says="encounter_id is missing",
+            to_do="give the event its number in your export",
+            breaks=pl.col("encounter_id").is_null(),
+        ),
+        "EN02": RowRule(
+            says="client_id is missing",
+            to_do="give the row the number of its client in your export",
+            breaks=pl.col("client_id").is_null(),
+        ),
         "EN03": RowRule(
             says="kind is missing or not one of the source's",
+            to_do="map it to one of the kinds in docs/agency.md, or leave the row out",
             breaks=~pl.col("kind").is_in(source.kind_names).fill_null(value=False),
         ),
-        "EN04": RowRule(says="started_at is missing", breaks=pl.col("started_at").is_null()),
-        "EN05": RowRule(says="it ended before it started", breaks=pl.col("ended_at") < pl.col("started_at")),
+        "EN04": RowRule(
+            says="started_at is missing",
+            to_do="fill in the start in your system",
+            breaks=pl.col("started_at").is_null(),
+        ),
+        "EN05": RowRule(
+            says="it ended before it started",
+            to_do="correct one of the two times in your system",
+            breaks=pl.col("ended_at") < pl.col("started_at"),
+        ),
         "EN06": RowRule(
             says="it started after the time that the delivery covers",
+            to_do="correct the start, or deliver the row with its own month",
             breaks=pl.col("started_at") >= pl.col("covers_to"),
         ),
         "EN07": RowRule(
             says="its client is not in the delivery's people",
+            to_do="export people and encounters together, so that each client is in both",
             breaks=pl.col("client_id").is_not_null() & ~pl.col("client_is_delivered"),
         ),
         "EN08": RowRule(
             says="a coded column holds a code that is not declared",
+            to_do="map the code to one that the source declares",
             breaks=pl.any_horizontal(codes) if codes else pl.lit(value=False),
         ),
         "EN09": RowRule(
             says="an earlier row of the delivery has the same encounter_id",
+            to_do="export each event once; a change of location is no new event",
             breaks=pl.col("encounter_id").is_not_null() & ~pl.col("encounter_id").is_first_distinct(),
         ),
-        "EN10": RowRule(says="part2 is missing", breaks=pl.col("part2").is_null()),
+        "EN10": RowRule(says="part2 is missing", to_do=_ENCODE_AGAIN, breaks=pl.col("part2").is_null()),
         "EN11": RowRule(
             says="it started before 1950, which is an error or a default",
+            to_do="correct the start in your system",
             breaks=pl.col("started_at").dt.year() < 1950,
         ),
     }
@@ -394,14 +421,20 @@ def row_rules(source: Source, profile: Profile = STANDARD) -> dict[str, dict[str
 def _people_rules(profile: Profile) -> dict[str, RowRule]:
     of_profile = _HIGH_PEOPLE_RULES if profile is HIGH else _STANDARD_PEOPLE_RULES
     return {
-        "PE01": RowRule(says="client_id is missing", breaks=pl.col("client_id").is_null()),
+        "PE01": RowRule(
+            says="client_id is missing",
+            to_do="give the row the number of its client in your export",
+            breaks=pl.col("client_id").is_null(),
+        ),
         "PE02": RowRule(
             says="a list of tokens is empty, where a missing value must be null",
+            to_do=_ENCODE_AGAIN,
             breaks=pl.any_horizontal(pl.col(column).list.len() == 0 for column in profile.token_list_columns),
         ),
         **of_profile,
         "PE06": RowRule(
             says="a flag that must be true or false is missing",
+            to_do=_ENCODE_AGAIN,
             breaks=pl.col("birth_date_suspect").is_null() | pl.col("name_placeholder").is_null(),
         ),
     }
@@ -410,6 +443,7 @@ def _people_rules(profile: Profile) -> dict[str, RowRule]:
 _STANDARD_PEOPLE_RULES = {
     "PE03": RowRule(
         says="a name has a token without a filter or a filter without a token",
+        to_do=_ENCODE_AGAIN,
         breaks=pl.any_horizontal(
             pl.col(f"{name}_token").is_null() != pl.col(f"{name}_bits").is_null()
             for name in ("first_name", "last_name")
@@ -417,6 +451,7 @@ _STANDARD_PEOPLE_RULES = {
     ),
     "PE04": RowRule(
         says="ssn_quality does not fit the SSN tokens",
+        to_do=_ENCODE_AGAIN,
         breaks=pl.col("ssn_quality").is_null()
         | (pl.col("ssn_token").is_not_null() != (pl.col("ssn_quality") == "full"))
         | (pl.col("ssn_token").is_null() != pl.col("ssn5_token").is_null())
@@ -424,6 +459,7 @@ _STANDARD_PEOPLE_RULES = {
     ),
     "PE05": RowRule(
         says="birth date tokens do not fit one another or the birth year",
+        to_do=_ENCODE_AGAIN,
         breaks=(
             pl.col("birth_date_token").is_not_null()
             & pl.any_horizontal(
@@ -438,6 +474,7 @@ _STANDARD_PEOPLE_RULES = {
 _HIGH_PEOPLE_RULES = {
     "PE03": RowRule(
         says="a name has a filter without a step or a step without a filter",
+        to_do=_ENCODE_AGAIN,
         breaks=pl.any_horizontal(
             pl.col(f"{name}_rarity").is_null() != pl.col(f"{name}_bits").is_null()
             for name in ("first_name", "last_name")
@@ -445,6 +482,7 @@ _HIGH_PEOPLE_RULES = {
     ),
     "PE04": RowRule(
         says="ssn_quality does not fit the SSN tokens",
+        to_do=_ENCODE_AGAIN,
         breaks=pl.col("ssn_quality").is_null()
         | (pl.col("ssn_token").is_not_null() != (pl.col("ssn_quality") == "full"))
         | (pl.col("ssn5_birth_date_token").is_not_null() & pl.col("ssn_token").is_null())
@@ -457,6 +495,7 @@ _HIGH_PEOPLE_RULES = {
     ),
     "PE05": RowRule(
         says="a token is made of a name or a birth date that the row does not have",
+        to_do=_ENCODE_AGAIN,
         breaks=(pl.col("first_name_birth_date_token").is_not_null() & pl.col("first_name_bits").is_null())
         | (pl.col("last_name_birth_date_tokens").is_not_null() & pl.col("last_name_bits").is_null())
         | (

@@ -254,12 +254,12 @@ def test_a_broken_row_is_quarantined_by_its_rule(folder, rule, name, change):
     assert judged.counts()[name] == {"delivered": 1, "accepted": 0, "quarantined": 1}
 
 
-def test_every_row_rule_is_tested_and_says_what_is_wrong():
+def test_every_row_rule_is_tested_and_says_what_is_wrong_and_what_to_do():
     tested = {case[0] for case in BROKEN_ROWS} | {"EN09"}
     for source in declared_sources().values():
         rules = row_rules(source)
         assert set(rules["people"]) | set(rules["encounters"]) == tested
-        assert all(rule.says for each in rules.values() for rule in each.values())
+        assert all(rule.says and rule.to_do for each in rules.values() for rule in each.values())
 
 
 def test_the_first_of_two_encounters_with_one_id_is_kept(encode):
