@@ -31,6 +31,9 @@ _FLOWS_SHOWN = 8
 _COMBINATIONS_SHOWN = 8
 _CURVE_STEPS = 24
 _COLOURS = ["#1f4e79", "#b4530a", "#4a7c3a", "#7a4a8c", "#8a6d1a", "#2a8a8a", "#a03050", "#666666"]
+_LEAST_MONTHS_SHOWN = 6
+"""Months that a measure must show on average for a trend by month; otherwise years are drawn."""
+
 _TRENDS = {
     "people_booked": "Booked people with SMI, share",
     "length_of_stay": "Mean days in jail",
@@ -81,7 +84,7 @@ def figures(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
     """Every number of the brief, small cells withheld (None), from a release's connection.
 
     Keys: county, as_of, least, people, contacts, combinations, unshown_people, concentration, cohorts, flows,
-    trends, months, linkage.
+    trends, periods, linkage.
     """
     ((county, as_of, least),) = connection.execute(
         "select county, as_of, small_cell_threshold from run_parameter"
@@ -124,6 +127,7 @@ def figures(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
         from cohort_definition order by members desc, label
         """
     ).fetchall()
+    trends = _trends(connection)
     linkage = connection.sql(
         "select measure, slice, value, numerator, denominator from linkage_quality order by measure, slice"
     ).pl()
@@ -141,13 +145,8 @@ def figures(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
             if members
         ],
         "flows": _flows(connection),
-        "trends": _trends(connection),
-        "months": [
-            month
-            for (month,) in connection.execute(
-                "select distinct month from stepping_up_measure order by month"
-            ).fetchall()
-        ],
+        "trends": trends,
+        "periods": sorted({each["period"] for each in trends}),
         "linkage": _linkage(linkage),
     }
 
@@ -190,7 +189,7 @@ def _flows(connection: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
     by_pair: dict[tuple[str, str], dict[str, int]] = {}
     for start, end, gap, transitions in rows:
         by_pair.setdefault((start, end), {})[gap] = transitions
-    found = [
+    found: list[dict[str, Any]] = [
         {"start": start, "end": end, "steps": sum(gaps.values()), "gaps": gaps}
         for (start, end), gaps in by_pair.items()
     ]
@@ -198,20 +197,25 @@ def _flows(connection: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
 
 
 def _trends(connection: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
-    """Shown months of the key measures; for the share with SMI everyone booked is the denominator."""
+    """Key measures by month, or by calendar year where few months are shown; for the share with SMI everyone booked is
+    the denominator."""
     rows = connection.execute(
         """
-        select measure, month, smi, value from stepping_up_measure
+        select measure, period, smi, value from stepping_up_measure
         where charge_class = 'all' and value is not null and measure in ?
             and ((measure = 'people_booked' and smi = 'all') or (measure <> 'people_booked' and smi <> 'all'))
-        order by measure, month, smi
+        order by measure, period, smi
         """,
         [list(_TRENDS)],
     ).fetchall()
+    months = [row for row in rows if len(row[1]) == len("2025-01")]
+    if len(months) < _LEAST_MONTHS_SHOWN * len(_TRENDS):
+        months = [row for row in rows if len(row[1]) == len("2025")]
+    rows = months
     group = {"all": "everyone booked", "smi": "with SMI", "other": "others"}
     return [
-        {"measure": measure, "says": _TRENDS[measure], "month": month, "group": group[smi], "value": value}
-        for measure, month, smi, value in rows
+        {"measure": measure, "says": _TRENDS[measure], "period": period, "group": group[smi], "value": value}
+        for measure, period, smi, value in rows
     ]
 
 
@@ -245,7 +249,7 @@ def render_brief(connection: duckdb.DuckDBPyConnection, *, release_id: str) -> s
             "overlap": _upset(found["combinations"][:_COMBINATIONS_SHOWN]),
             "flows": _sankey(found["flows"]),
             "concentration": _lorenz(found["concentration"]),
-            "trends": _trend_lines(found["trends"], found["months"]),
+            "trends": _trend_lines(found["trends"], found["periods"]),
             "gaps": _gap_bars(found["flows"]),
         }.items()
         if chart is not None
@@ -324,10 +328,10 @@ def _sankey(flows: Sequence[dict[str, Any]]) -> Any:
     for number, flow in enumerate(flows):
         left, right = tops["start"][flow["start"]], tops["end"][flow["end"]]
         for part in range(21):
-            x = part / 20
-            y = left + (right - left) * x * x * (3 - 2 * x)
+            along = part / 20
+            low = left + (right - left) * along * along * (3 - 2 * along)
             points.append(
-                {"flow": number, "from": flow["start"], "x": x, "low": y, "high": y + flow["steps"]}
+                {"flow": number, "from": flow["start"], "x": along, "low": low, "high": low + flow["steps"]}
             )
         tops["start"][flow["start"]] += flow["steps"]
         tops["end"][flow["end"]] += flow["steps"]
@@ -365,7 +369,7 @@ def _lorenz(points: Sequence[dict[str, Any]]) -> Any:
     ).properties(width=280, height=150)
 
 
-def _trend_lines(trends: Sequence[dict[str, Any]], months: Sequence[str]) -> Any:
+def _trend_lines(trends: Sequence[dict[str, Any]], periods: Sequence[str]) -> Any:
     if not trends:
         return None
     return (
@@ -373,11 +377,12 @@ def _trend_lines(trends: Sequence[dict[str, Any]], months: Sequence[str]) -> Any
         .mark_line(point=alt.OverlayMarkDef(size=18), strokeWidth=1.5)
         .encode(
             x=alt.X(
-                "month:O",
+                "period:O",
                 title=None,
-                scale=alt.Scale(domain=list(months)),
+                scale=alt.Scale(domain=list(periods)),
                 axis=alt.Axis(
-                    labelAngle=0, values=[each for each in months if each.endswith(("-01", "-07"))]
+                    labelAngle=0,
+                    values=[each for each in periods if len(each) == 4 or each.endswith(("-01", "-07"))],
                 ),
             ),
             y=alt.Y("value:Q", title=None, axis=alt.Axis(tickCount=4)),
