@@ -51,9 +51,14 @@ for (const place of document.querySelectorAll("[data-chart]")) {
 """
 
 
+def brief_file(workspace: Workspace, release: Release) -> Path:
+    """Where the brief on a release is: briefs/<release id>.html."""
+    return workspace.root / "briefs" / f"{release.release_id}.html"
+
+
 def write_brief(workspace: Workspace, release: Release) -> Path:
     """Write briefs/<release id>.html, readable by its owner only, and return its path."""
-    path = workspace.root / "briefs" / f"{release.release_id}.html"
+    path = brief_file(workspace, release)
     path.parent.mkdir(mode=0o700, exist_ok=True)
     with duckdb.connect(release.database, read_only=True) as connection:
         page = render_brief(connection, release_id=release.release_id)

@@ -12,7 +12,7 @@ from linkage.encoding.profiles import Profile
 from linkage.source import Source
 from pipelines.workspace import Workspace
 
-COLUMNS = ("source", "month", "file", "row_number", "rule", "what_is_wrong")
+COLUMNS = ("source", "month", "file", "row_number", "rule", "what_is_wrong", "what_to_do")
 
 
 def quarantine_file(workspace: Workspace, source: Source, month: str) -> Path:
@@ -29,10 +29,10 @@ def write_quarantine_files(
 ) -> dict[str, int]:
     """Write one CSV file for each candidate delivery with quarantined rows, and remove that of a delivery without.
 
-    A line per row and broken rule, in the columns of `COLUMNS`; row_number counts the rows of the delivered file from
-    1. Returns the number of quarantined rows by month, of the months that have any.
+    A line per row and broken rule, in the columns of `COLUMNS`; row_number counts rows of the delivered Parquet file
+    from 1. Returns the number of quarantined rows by month, of the months that have any.
     """
-    says = {name: rule.says for rules in row_rules(source, profile).values() for name, rule in rules.items()}
+    rules = {name: rule for of_file in row_rules(source, profile).values() for name, rule in of_file.items()}
     broken = pl.from_arrow(
         connection.sql(
             "select source, month, file, row_number, unnest(rules) as rule "
@@ -41,7 +41,8 @@ def write_quarantine_files(
     )
     assert isinstance(broken, pl.DataFrame)
     lines = broken.with_columns(
-        what_is_wrong=pl.col("rule").replace_strict(says, default="", return_dtype=pl.String)
+        what_is_wrong=pl.col("rule").replace_strict({name: rule.says for name, rule in rules.items()}),
+        what_to_do=pl.col("rule").replace_strict({name: rule.to_do for name, rule in rules.items()}),
     )
     quarantined = {}
     for month in months:

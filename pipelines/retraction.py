@@ -28,6 +28,7 @@ from linkage.encoding.columns import ENCOUNTERS_FILE, MANIFEST_FILE, PEOPLE_FILE
 from linkage.encoding.manifest import read_manifest
 from linkage.errors import UsageError
 from linkage.source import Source, declared_sources
+from pipelines.brief import brief_file
 from pipelines.release import Release, current_release, list_releases
 from pipelines.workspace import Workspace
 
@@ -218,7 +219,7 @@ def releases_to_recall(workspace: Workspace, today: dt.date) -> list[Release]:
 
 
 def recall(workspace: Workspace, today: dt.date) -> list[Release]:
-    """Delete the releases that hold what was retracted, and their return files; returns those deleted.
+    """Delete the releases that hold what was retracted, their return files and briefs; returns those deleted.
 
     Raises UsageError, and deletes none, when the current release is one of them: the next run replaces it.
     """
@@ -233,6 +234,7 @@ def recall(workspace: Workspace, today: dt.date) -> list[Release]:
         release.folder.chmod(0o700)
         shutil.rmtree(release.folder)
         shutil.rmtree(workspace.returns / release.release_id, ignore_errors=True)
+        brief_file(workspace, release).unlink(missing_ok=True)
     return found
 
 

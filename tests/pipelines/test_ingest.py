@@ -81,8 +81,9 @@ def test_the_agency_gets_a_list_of_rows_and_rules_and_never_of_values(county):
     path, counts = listed(county)
     assert counts == {"2024-01": 1}
     assert path.read_text(encoding="utf-8").splitlines() == [
-        "source,month,file,row_number,rule,what_is_wrong",
-        "jail,2024-01,encounters.parquet,1,EN07,its client is not in the delivery's people",
+        "source,month,file,row_number,rule,what_is_wrong,what_to_do",
+        "jail,2024-01,encounters.parquet,1,EN07,its client is not in the delivery's people,"
+        '"export people and encounters together, so that each client is in both"',
     ]
     assert oct(path.stat().st_mode)[-3:] == "600"
 
