@@ -212,9 +212,14 @@ def _quoted(text: str) -> str:
 
 
 def _open_to_readers(folder: Path, readers_group: str | None) -> None:
-    """Make a finished release read-only, and readable by the county's group where it names one."""
-    file_mode, folder_mode = (0o400, 0o500) if readers_group is None else (0o440, 0o550)
-    for path in (*sorted(folder.iterdir()), folder):
+    """Make a finished release read-only, and readable by the county's group where it names one: the release, and the
+    folder that it is in. The way to that folder is the county's to open.
+    """
+    modes = {folder: 0o500 if readers_group is None else 0o550}
+    modes |= dict.fromkeys(sorted(folder.iterdir()), 256 if readers_group is None else 288)
+    if readers_group is not None:
+        modes[folder.parent] = 0o750
+    for path, mode in modes.items():
         if readers_group is not None:
             try:
                 shutil.chown(path, group=readers_group)
@@ -223,7 +228,7 @@ def _open_to_readers(folder: Path, readers_group: str | None) -> None:
                     f"county.toml, [release] readers_group: files cannot be given to the group {readers_group!r}. "
                     "Name a group of this machine that the pipeline's user belongs to."
                 ) from None
-        path.chmod(folder_mode if path is folder else file_mode)
+        path.chmod(mode)
 
 
 def _point_current_at(workspace: Workspace, release: Release) -> None:

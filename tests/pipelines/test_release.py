@@ -1,5 +1,6 @@
 """A release is complete, immutable, described, and swapped in by one rename."""
 
+import grp
 import os
 import stat
 
@@ -27,7 +28,7 @@ def workspace(tmp_path):
     return workspace
 
 
-def publish_state(workspace, state=STATE):
+def publish_state(workspace, state=STATE, readers_group=None):
     with workspace.connect() as connection:
         return publish(
             workspace,
@@ -35,7 +36,7 @@ def publish_state(workspace, state=STATE):
             relations={"person": "person_id"},
             state=state,
             details={},
-            readers_group=None,
+            readers_group=readers_group,
         )
 
 
@@ -70,6 +71,17 @@ def test_the_same_state_is_the_same_release(workspace):
     again = publish_state(workspace)
     assert again.release_id == first.release_id
     assert again.database.stat().st_mtime_ns == written
+
+
+def test_the_countys_group_can_reach_a_release_and_nobody_else(workspace):
+    group = grp.getgrgid(os.getgid()).gr_name
+    release = publish_state(workspace, readers_group=group)
+    modes = {
+        path.name: stat.S_IMODE(path.stat().st_mode) for path in (*release.folder.iterdir(), release.folder)
+    }
+    assert set(modes.values()) == {0o440, 0o550}
+    assert stat.S_IMODE(workspace.releases.stat().st_mode) == 0o750
+    assert release.folder.stat().st_gid == workspace.releases.stat().st_gid == os.getgid()
 
 
 def test_a_reader_keeps_the_release_it_opened_while_the_next_is_published(workspace):
