@@ -27,7 +27,7 @@ from tests.pipelines.simulated_county import open_release
 NOW = dt.datetime(2026, 1, 20, tzinfo=dt.UTC)
 TODAY = dt.date(2026, 1, 20)
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("finished county")]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("retraction")]
 
 
 def tombstone(client, **known):
