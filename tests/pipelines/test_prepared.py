@@ -100,22 +100,33 @@ def delivery_warnings(county):
     }
 
 
+AGGREGATES = {
+    "crisis_contact_measure": "denominator",
+    "crisis_transition": "people",
+    "linkage_quality": "denominator",
+    "stepping_up_measure": "denominator",
+}
+
+
 def expected_small_cells(county, first):
     def withheld(table):
-        return sum(denominator is None for (denominator,) in table)
+        return sum(number is None for (number,) in table)
 
-    query = "select denominator from linkage_quality"
-    now = county.rows(query)
-    with duckdb.connect(first.database, read_only=True) as release:
-        before = release.execute(query).fetchall()
-    return [
-        {
-            "relation": "linkage_quality",
-            "cells": len(now),
-            "withheld": withheld(now),
-            "withheld_before": withheld(before),
-        }
-    ]
+    found = []
+    for relation, column in AGGREGATES.items():
+        query = f"select {column} from {relation}"
+        now = county.rows(query)
+        with duckdb.connect(first.database, read_only=True) as release:
+            before = release.execute(query).fetchall()
+        found.append(
+            {
+                "relation": relation,
+                "cells": len(now),
+                "withheld": withheld(now),
+                "withheld_before": withheld(before),
+            }
+        )
+    return found
 
 
 def test_what_was_decided_since_cannot_be_signed_unread(county):
