@@ -49,7 +49,8 @@ def _encode_all(agencies: Path, workspace: Workspace, project_key: Key) -> None:
     extracts = [
         (source, folder)
         for source in declared_sources().values()
-        for folder in sorted((agencies / "raw" / source.name).iterdir())
+        # A declared source that the county does not simulate has no extracts.
+        for folder in sorted((agencies / "raw" / source.name).glob("*"))
     ]
     agency_keys = {name: _key(agencies / "keys" / f"{name}.key", "agency") for name in declared_sources()}
     for source, folder in track(extracts, "Encoding extracts"):

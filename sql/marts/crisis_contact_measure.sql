@@ -21,16 +21,10 @@ with judged as (
     select
         crisis_contact_count.*,
         run_parameter.small_cell_threshold as least,
-        (crisis_contact_count.people > 0 and crisis_contact_count.people < run_parameter.small_cell_threshold)
-        or (
-            crisis_contact_count.numerator > 0
-            and crisis_contact_count.numerator < run_parameter.small_cell_threshold
-        )
-        or (
-            crisis_contact_count.denominator > crisis_contact_count.numerator
-            and crisis_contact_count.denominator - crisis_contact_count.numerator
-            < run_parameter.small_cell_threshold
-        ) as is_small,
+        crisis_contact_count.people between 1 and run_parameter.small_cell_threshold - 1
+        or crisis_contact_count.people_of_whom between 1 and run_parameter.small_cell_threshold - 1
+        or crisis_contact_count.people_beside between 1 and run_parameter.small_cell_threshold
+        - 1 as is_small,
     from crisis_contact_count
     cross join run_parameter
 ),

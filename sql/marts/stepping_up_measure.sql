@@ -42,19 +42,12 @@ with judged as (
         stepping_up_count.smi = 'all' and stepping_up_count.charge_class = 'all' as is_total,
         stepping_up_count.months > 0
         and (
-            (stepping_up_count.people > 0 and stepping_up_count.people < run_parameter.small_cell_threshold)
+            stepping_up_count.people between 1 and run_parameter.small_cell_threshold - 1
             or (
                 stepping_up_count.measure <> 'length_of_stay'
                 and (
-                    (
-                        stepping_up_count.numerator > 0
-                        and stepping_up_count.numerator < run_parameter.small_cell_threshold
-                    )
-                    or (
-                        stepping_up_count.denominator > stepping_up_count.numerator
-                        and stepping_up_count.denominator - stepping_up_count.numerator
-                        < run_parameter.small_cell_threshold
-                    )
+                    stepping_up_count.people_of_whom between 1 and run_parameter.small_cell_threshold - 1
+                    or stepping_up_count.people_beside between 1 and run_parameter.small_cell_threshold - 1
                 )
             )
         ) as is_small,

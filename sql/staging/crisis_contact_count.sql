@@ -13,6 +13,8 @@
 --     ed_brought_by_police, ed_left_to_police, ems_handed_to_police or ems_taken_to_jail.
 --   month: Month of the release, booking, visit or response, YYYY-MM.
 --   people: Distinct people in the denominator.
+--   people_of_whom: Distinct people in the numerator: one may be there many times.
+--   people_beside: Distinct people in what the numerator leaves.
 --   numerator: Those of the denominator of which it is true.
 --   denominator: Releases, bookings, visits or responses that could be followed.
 --   left_out: Those that could not be followed.
@@ -166,6 +168,8 @@ select
     measure,
     month,
     count(distinct person_id) filter (where is_followed) as people,
+    count(distinct person_id) filter (where is_followed and is_true) as people_of_whom,
+    count(distinct person_id) filter (where is_followed and not is_true) as people_beside,
     count(*) filter (where is_followed and is_true) as numerator,
     count(*) filter (where is_followed) as denominator,
     count(*) filter (where not is_followed) as left_out,

@@ -21,6 +21,8 @@
 --   smi: all, smi, or other: no serious mental illness found, which includes people nobody assessed.
 --   charge_class: all, or the charge of the stay; a charge that nobody had in a period has no row.
 --   people: Distinct people in the denominator.
+--   people_of_whom: Distinct people in the numerator: one may be there many times.
+--   people_beside: Distinct people in what the numerator leaves.
 --   numerator: Those of the denominator of whom it is true.
 --   denominator: Bookings, people or releases that could be followed.
 --   left_out: Those that could not be followed, or whose stay has not ended.
@@ -255,6 +257,8 @@ summed as (
         if(grouping(has_smi) = 1, 'all', if(has_smi, 'smi', 'other')) as smi,
         if(grouping(charge_class) = 1, 'all', charge_class) as charge_class,
         count(distinct person_id) filter (where is_followed) as people,
+        count(distinct person_id) filter (where is_followed and is_true) as people_of_whom,
+        count(distinct person_id) filter (where is_followed and not is_true) as people_beside,
         count(*) filter (where is_followed and is_true) as numerator,
         count(*) filter (where is_followed) as denominator,
         count(*) filter (where not is_followed) as left_out,
@@ -318,6 +322,8 @@ select
     cell.smi,
     cell.charge_class,
     if(period.months > 0, coalesce(summed.people, 0), null) as people,
+    if(period.months > 0, coalesce(summed.people_of_whom, 0), null) as people_of_whom,
+    if(period.months > 0, coalesce(summed.people_beside, 0), null) as people_beside,
     if(period.months > 0, coalesce(summed.numerator, 0), null) as numerator,
     if(period.months > 0, coalesce(summed.denominator, 0), null) as denominator,
     if(period.months > 0, coalesce(summed.left_out, 0), null) as left_out,

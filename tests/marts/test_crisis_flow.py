@@ -234,3 +234,15 @@ def test_transitions_of_few_people_are_withheld():
         ("booking", "ed", None, None, "Withheld: few people."),
         ("booking", "response", 12, 12, None),
     ]
+
+
+def test_one_person_met_many_times_is_still_one_person():
+    lives = [visit(f"p{day}", f"2024-05-{day:02}", admit_origin="law_enforcement") for day in range(1, 15)]
+    lives += [visit(f"v{number}", "2024-05-20", client_id=f"c{number}") for number in range(40)]
+    connection = warehouse(lives)
+    build_up_to(connection, "crisis_contact_measure")
+    shown = rows(
+        connection,
+        "select numerator, denominator from crisis_contact_measure where measure = 'ed_brought_by_police'",
+    )
+    assert shown == [(None, None)]
