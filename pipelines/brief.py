@@ -4,11 +4,7 @@ It loads nothing, reads without its charts (each has its table), and shows no fi
 release's `small_cell_threshold`. What is withheld in one table is not to be found from its sum either.
 """
 
-import base64
-import hashlib
-import json
 import math
-import os
 from collections.abc import Sequence
 from functools import cache
 from importlib import resources
@@ -21,6 +17,13 @@ import jinja2
 import polars as pl
 from markupsafe import Markup
 
+from linkage.pages import (
+    DRAW_CHARTS,
+    content_security_policy,
+    json_for_page,
+    page_templates,
+    replace_file,
+)
 from pipelines.release import Release
 from pipelines.workspace import Workspace
 
@@ -41,15 +44,6 @@ _TRENDS = {
     "rebooked_12_months_any": "Booked again in 12 months, share",
 }
 
-_DRAW = """
-for (const place of document.querySelectorAll("[data-chart]")) {
-  const text = document.getElementById("chart-" + place.dataset.chart).textContent;
-  vegaEmbed(place, JSON.parse(text), {renderer: "svg", actions: false}).catch(() => {
-    place.textContent = "The chart could not be drawn; the table beside it has the same numbers.";
-  });
-}
-"""
-
 
 def brief_file(workspace: Workspace, release: Release) -> Path:
     """Where the brief on a release is: briefs/<release id>.html."""
@@ -62,10 +56,7 @@ def write_brief(workspace: Workspace, release: Release) -> Path:
     path.parent.mkdir(mode=0o700, exist_ok=True)
     with duckdb.connect(release.database, read_only=True) as connection:
         page = render_brief(connection, release_id=release.release_id)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.write_text(page, encoding="utf-8")
-    draft.chmod(0o600)
-    draft.replace(path)
+    replace_file(path, page)
     return path
 
 
@@ -259,11 +250,7 @@ def render_brief(connection: duckdb.DuckDBPyConnection, *, release_id: str) -> s
         }.items()
         if chart is not None
     }
-    scripts = (*_vega(), _DRAW)
-    digests = " ".join(
-        f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
-        for script in scripts
-    )
+    scripts = (*_vega(), DRAW_CHARTS)
     latest = {(each["measure"], each["group"]): each for each in found["trends"]}
     return (
         _environment()
@@ -273,10 +260,9 @@ def render_brief(connection: duckdb.DuckDBPyConnection, *, release_id: str) -> s
             release_id=release_id,
             gap_names=_GAPS,
             latest=list(latest.values()),
-            charts={name: Markup(_for_page(chart)) for name, chart in charts.items()},  # noqa: S704
-            scripts=[Markup(script) for script in scripts],  # noqa: S704  (Splink's libraries and _DRAW)
-            policy=f"default-src 'none'; script-src 'unsafe-eval' {digests}; style-src 'unsafe-inline'; "
-            "img-src data:; connect-src 'none'; form-action 'none'; base-uri 'none'",
+            charts={name: Markup(json_for_page(chart)) for name, chart in charts.items()},  # noqa: S704
+            scripts=[Markup(script) for script in scripts],  # noqa: S704  (Splink's libraries and ours)
+            policy=content_security_policy(scripts),
         )
     )
 
@@ -440,22 +426,10 @@ def _vega() -> tuple[str, ...]:
     return tuple((folder / names[0]).read_text(encoding="utf-8") for names in named.values())
 
 
-def _for_page(value: Any) -> str:
-    text = json.dumps(value, default=float)
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-
-
 @cache
 def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("pipelines", "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+    return page_templates(
+        "pipelines",
+        percent=lambda share: "withheld" if share is None else f"{100 * share:.1f} %",
+        count=lambda number: "withheld" if number is None else f"{number:,.0f}",
     )
-    environment.filters |= {
-        "percent": lambda share: "withheld" if share is None else f"{100 * share:.1f} %",
-        "count": lambda number: "withheld" if number is None else f"{number:,.0f}",
-    }
-    return environment

@@ -1,6 +1,5 @@
 """Write the linkage report of a workspace's last run into its quality pages."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from linkage.alternatives import (
 from linkage.calibration import threshold_candidates
 from linkage.clustering import THRESHOLDS
 from linkage.errors import CheckFailedError
+from linkage.pages import replace_file
 from linkage.progress import step
 from linkage.report.page import MethodComparison, Truth, gather, render
 from linkage.training import Model
@@ -77,10 +77,7 @@ def write_linkage_report(
             truth=known.measured if known else None,
         )
     path = workspace.quality_docs / (LINKAGE_REPORT_NAME if known is None else REPORT_WITH_TRUTH_NAME)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.write_text(page, encoding="utf-8")
-    draft.chmod(0o600)
-    draft.replace(path)
+    replace_file(path, page)
     return path
 
 

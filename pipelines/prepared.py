@@ -5,7 +5,6 @@ people below the county's small-cell threshold are withheld here already, so the
 """
 
 import json
-import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +12,7 @@ import duckdb
 
 from linkage.decisions import decisions_fingerprint
 from linkage.errors import UsageError
+from linkage.pages import replace_file
 from pipelines.relations import load_relations
 from pipelines.release import Release, current_release, release_id
 from pipelines.settings import CountySettings
@@ -51,10 +51,7 @@ def write_prepared(
     }
     path = workspace.prepared_release
     path.parent.mkdir(mode=0o700, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.write_text(json.dumps(prepared, indent=1), encoding="utf-8")
-    draft.chmod(0o600)
-    draft.replace(path)
+    replace_file(path, json.dumps(prepared, indent=1))
 
 
 def refuse_what_nobody_read(workspace: Workspace, of_state: str) -> None:

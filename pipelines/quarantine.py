@@ -1,6 +1,5 @@
 """What an agency gets back of its rows that were kept out: where they are and which rule each breaks, never a value."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import polars as pl
 
 from linkage.encoding.contract import row_rules
 from linkage.encoding.profiles import Profile
+from linkage.pages import replace_file
 from linkage.source import Source
 from pipelines.workspace import Workspace
 
@@ -52,9 +52,6 @@ def write_quarantine_files(
             path.unlink(missing_ok=True)
             continue
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        draft = path.with_name(f".{path.name}.{os.getpid()}")
-        draft.touch(mode=0o600)
-        of_month.write_csv(draft)
-        draft.replace(path)
+        replace_file(path, of_month.write_csv())
         quarantined[month] = of_month.select("file", "row_number").n_unique()
     return quarantined

@@ -215,20 +215,26 @@ def _open_to_readers(folder: Path, readers_group: str | None) -> None:
     """Make a finished release read-only, and readable by the county's group where it names one: the release, and the
     folder that it is in. The way to that folder is the county's to open.
     """
-    modes = {folder: 0o500 if readers_group is None else 0o550}
-    modes |= dict.fromkeys(sorted(folder.iterdir()), 256 if readers_group is None else 288)
-    if readers_group is not None:
-        modes[folder.parent] = 0o750
-    for path, mode in modes.items():
-        if readers_group is not None:
-            try:
-                shutil.chown(path, group=readers_group)
-            except (LookupError, PermissionError):
-                raise UsageError(
-                    f"county.toml, [release] readers_group: files cannot be given to the group {readers_group!r}. "
-                    "Name a group of this machine that the pipeline's user belongs to."
-                ) from None
-        path.chmod(mode)
+    files = sorted(folder.iterdir())
+    if readers_group is None:
+        modes = [(0o400, files), (0o500, [folder])]
+    else:
+        modes = [(0o440, files), (0o550, [folder]), (0o750, [folder.parent])]
+    for mode, paths in modes:
+        for path in paths:
+            if readers_group is not None:
+                _give_to(path, readers_group)
+            path.chmod(mode)
+
+
+def _give_to(path: Path, readers_group: str) -> None:
+    try:
+        shutil.chown(path, group=readers_group)
+    except (LookupError, PermissionError):
+        raise UsageError(
+            f"county.toml, [release] readers_group: files cannot be given to the group {readers_group!r}. "
+            "Name a group of this machine that the pipeline's user belongs to."
+        ) from None
 
 
 def _point_current_at(workspace: Workspace, release: Release) -> None:

@@ -27,6 +27,7 @@ from linkage.decisions import opened_stewardship
 from linkage.encoding.columns import ENCOUNTERS_FILE, MANIFEST_FILE, PEOPLE_FILE
 from linkage.encoding.manifest import read_manifest
 from linkage.errors import UsageError
+from linkage.pages import replace_file
 from linkage.source import Source, declared_sources
 from pipelines.brief import brief_file
 from pipelines.release import Release, current_release, list_releases
@@ -168,9 +169,7 @@ def withdraw(
         for folder in _landed(workspace.landing / source.name)
         if _remove_from_delivery(folder, clients, encounters)
     }
-    if _remove_accepted(connection, source, clients, encounters):
-        # Scoring changes alone would keep the shares of names that only they had.
-        connection.execute("drop table if exists scoring_run").fetchall()
+    _remove_accepted(connection, source, clients, encounters)
     return rewritten
 
 
@@ -264,37 +263,37 @@ def _remove_from_delivery(folder: Path, clients: set[str], encounters: set[str])
 
     A delivery that cannot be read is left for ingest to refuse.
     """
+    kept = {
+        PEOPLE_FILE: ~pl.col("client_id").is_in(list(clients)).fill_null(value=False),
+        ENCOUNTERS_FILE: ~(
+            pl.col("client_id").is_in(list(clients)).fill_null(value=False)
+            | pl.col("encounter_id").is_in(list(encounters)).fill_null(value=False)
+        ),
+    }
     try:
         manifest = read_manifest((folder / MANIFEST_FILE).read_text(encoding="utf-8"))
-        tables = {file: pl.read_parquet(folder / file) for file in (PEOPLE_FILE, ENCOUNTERS_FILE)}
-        kept = {
-            file: table.filter(
-                ~pl.col("client_id").is_in(list(clients)).fill_null(False),
-                *(
-                    [~pl.col("encounter_id").is_in(list(encounters)).fill_null(False)]
-                    if file == ENCOUNTERS_FILE
-                    else []
-                ),
-            )
-            for file, table in tables.items()
+        # Of most deliveries only the ids are read.
+        fewer = {
+            Path(file).stem: int(pl.scan_parquet(folder / file).select((~keep).sum()).collect().item())
+            for file, keep in kept.items()
         }
     except (OSError, ValueError, pl.exceptions.PolarsError):
         return False
-    fewer = {Path(file).stem: table.height - kept[file].height for file, table in tables.items()}
     if not any(fewer.values()):
         return False
     draft = folder.with_name(f".{folder.name}{_DRAFT_SUFFIX}")
     removed = folder.with_name(f".{folder.name}{_REMOVED_SUFFIX}")
     draft.mkdir(mode=0o700)
-    for file, rows in kept.items():
-        rows.write_parquet(draft / file)
+    for file, keep in kept.items():
+        (draft / file).touch(mode=0o600)
+        pl.read_parquet(folder / file).filter(keep).write_parquet(draft / file)
     without = replace(
         manifest,
         rows={stem: rows - fewer[stem] for stem, rows in manifest.rows.items()},
         left_out={stem: rows + fewer[stem] for stem, rows in manifest.left_out.items()},
         sha256={file: sha256((draft / file).read_bytes()).hexdigest() for file in kept},
     )
-    (draft / MANIFEST_FILE).write_text(without.as_json(), encoding="utf-8")
+    replace_file(draft / MANIFEST_FILE, without.as_json())
     folder.replace(removed)
     draft.replace(folder)
     shutil.rmtree(removed)
@@ -303,9 +302,8 @@ def _remove_from_delivery(folder: Path, clients: set[str], encounters: set[str])
 
 def _remove_accepted(
     connection: duckdb.DuckDBPyConnection, source: Source, clients: set[str], encounters: set[str]
-) -> int:
-    """Delete accepted rows and count them no more, also of months that are no longer in landing; rows deleted."""
-    deleted = 0
+) -> None:
+    """Delete accepted rows and count them no more, also of months that are no longer in landing."""
     of_client = "list_contains($clients, client_id)"
     connection.execute("begin").fetchall()
     try:
@@ -321,7 +319,8 @@ def _remove_accepted(
             ).fetchall()
             connection.execute(f"delete from {source.name}_{table} where {condition}", given).fetchall()
             for month, rows in by_month:
-                deleted += rows
+                # Scoring changes alone would keep the shares of names that only the retracted had.
+                connection.execute("drop table if exists scoring_run").fetchall()
                 connection.execute(
                     f"update delivery set delivered_{counted} = delivered_{counted} - $rows, "
                     f"accepted_{counted} = accepted_{counted} - $rows where source = $source and month = $month",
@@ -331,7 +330,6 @@ def _remove_accepted(
     except BaseException:
         connection.execute("rollback").fetchall()
         raise
-    return deleted
 
 
 def _remove_decisions(workspace: Workspace, source: Source, clients: set[str]) -> None:

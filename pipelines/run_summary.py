@@ -6,7 +6,6 @@ repeats our own sentences, counts and names of assets, and never a message of a 
 
 import datetime as dt
 import json
-import os
 import subprocess
 import urllib.request
 from collections.abc import Iterable, Mapping
@@ -16,6 +15,7 @@ from typing import Any
 import dagster as dg
 
 from linkage.errors import CheckFailedError, FamiliarFacesError, UsageError
+from linkage.pages import replace_file
 from linkage.progress import say
 from pipelines.operations import Operations, load_operations
 from pipelines.release import current_release
@@ -149,10 +149,7 @@ def write_summary(instance: dg.DagsterInstance, run_id: str, workspace: Workspac
     summary = summarise(instance, run_id, workspace)
     stamp = summary.started_at[:19].replace(":", "")
     path = folder / f"{stamp}-{summary.job.partition(' ')[0]}-{run_id[:8]}.md"
-    draft = folder / f".{path.name}.{os.getpid()}"
-    draft.write_text(summary.as_text(), encoding="utf-8")
-    draft.chmod(0o600)
-    draft.replace(path)
+    replace_file(path, summary.as_text())
     _tell(summary, load_operations(workspace.root))
     return str(path)
 

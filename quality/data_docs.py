@@ -11,11 +11,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from linkage.pages import replace_file
 from linkage.source import declared_sources
 from quality import history
 from quality.history import SuiteRun
 from quality.month_pages import month_page_name
-from quality.pages import day, render, replace_page
+from quality.pages import day, render
 from quality.results import ExpectationResult, SuiteResult
 from quality.suite import Stage, Suite, load_suites
 
@@ -156,7 +157,7 @@ def record_and_write(docs: Path, results: Sequence[SuiteResult], *, run_at: dt.d
                 month_page=_month_page(docs, page.suite),
                 has_gx_page=(docs / GX_FOLDER_NAME / path.name).exists(),
             )
-            replace_page(path, text)
+            replace_file(path, text)
     shown = {page.suite.name for page in pages}
     text = render(
         "index.html.j2",
@@ -182,7 +183,7 @@ def record_and_write(docs: Path, results: Sequence[SuiteResult], *, run_at: dt.d
         last_run=max((page.last_run for page in pages), key=lambda run: run.run_at),
         never_run=[suite for suite in suites.values() if suite.name not in shown],
     )
-    replace_page(docs / INDEX_NAME, text)
+    replace_file(docs / INDEX_NAME, text)
 
 
 def _month_page(docs: Path, suite: Suite) -> str | None:

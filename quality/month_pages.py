@@ -12,8 +12,9 @@ from pathlib import Path
 import duckdb
 
 from linkage.errors import CheckFailedError
+from linkage.pages import replace_file
 from linkage.source import declared_sources
-from quality.pages import render, replace_page
+from quality.pages import render
 from quality.suite import Suite
 
 RELATION = "drift_measure"
@@ -117,7 +118,7 @@ def write_month_pages(docs: Path, pages: Sequence[MonthPage], *, last_run: str) 
     """Write the pages into the folder `docs`, each replaced whole."""
     for page in pages:
         text = render("months.html.j2", page=page, last_run=last_run, months_shown=MONTHS_SHOWN)
-        replace_page(docs / page.file_name, text)
+        replace_file(docs / page.file_name, text)
 
 
 def _figures_off(

@@ -5,10 +5,7 @@ sample of pairs shown as levels in words. No value of a record, no token and no 
 disk without a network, and reads without its charts: every picture has its table.
 """
 
-import base64
 import datetime as dt
-import hashlib
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +22,7 @@ from linkage.blocking import build_compared_record, workbench
 from linkage.evaluation import CohortAgreement, Evaluation
 from linkage.measures import drifting_pairs_sql
 from linkage.model import adjustments, blocking_rules, comparisons, rarity_columns
+from linkage.pages import DRAW_CHARTS, content_security_policy, json_for_page, page_templates
 from linkage.report.charts import SplinkCharts, splink_charts
 from linkage.report.pictures import Series, bar, line_picture
 from linkage.scoring import WITHIN_COMPONENT, levels_sql
@@ -38,15 +36,6 @@ _RECORDS_FOR_CHARTS = 5_000
 _VECTORS_SHOWN = 25
 _LEAST_VECTOR = 11
 """Pairs that a combination of levels must have to be shown."""
-
-_DRAW = """
-for (const place of document.querySelectorAll("[data-chart]")) {
-  const text = document.getElementById("chart-" + place.dataset.chart).textContent;
-  vegaEmbed(place, JSON.parse(text), {renderer: "svg", actions: false}).catch(() => {
-    place.textContent = "The chart could not be drawn; the table beside it has the same numbers.";
-  });
-}
-"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,7 +149,7 @@ def render(
     of the page's own, by its SHA-256; `unsafe-eval` is there because Vega compiles the expressions in Splink's
     charts, and the page may connect to nothing.
     """
-    scripts = (*facts.charts.libraries, _DRAW)
+    scripts = (*facts.charts.libraries, DRAW_CHARTS)
     measures = _Measures(quality)
     training = model.training
     return (
@@ -184,11 +173,11 @@ def render(
             threshold_picture=_threshold_picture(training, link_weight),
             estimates=sorted(training.get("link_estimates", ()), key=lambda each: each["link_weight"]),
             charts={
-                name: Markup(_json_for_page(specification))  # noqa: S704  (escaped there)
+                name: Markup(json_for_page(specification))  # noqa: S704  (escaped there)
                 for name, specification in facts.charts.specifications.items()
             },
-            scripts=[Markup(script) for script in scripts],  # noqa: S704  (Splink's libraries and _DRAW)
-            policy=_content_security_policy(scripts),
+            scripts=[Markup(script) for script in scripts],  # noqa: S704  (Splink's libraries and ours)
+            policy=content_security_policy(scripts),
             methods=methods,
             truth=truth,
             bar=bar,
@@ -411,24 +400,6 @@ def _threshold_picture(training: Mapping[str, Any], link_weight: float) -> Marku
     )  # fmt: skip
 
 
-def _content_security_policy(scripts: Sequence[str]) -> str:
-    digests = " ".join(
-        f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
-        for script in scripts
-    )
-    return (
-        f"default-src 'none'; script-src 'unsafe-eval' {digests}; style-src 'unsafe-inline'; img-src data:; "
-        "connect-src 'none'; form-action 'none'; base-uri 'none'"
-    )
-
-
-def _json_for_page(value: Any) -> str:
-    text = json.dumps(value, default=float)
-    for character, code in (("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026")):
-        text = text.replace(character, code)
-    return text
-
-
 def _one(weight: float) -> Any:
     import numpy as np
 
@@ -449,18 +420,11 @@ def _weight(number: float) -> str:
 
 @cache
 def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("linkage.report", "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+    return page_templates(
+        "linkage.report",
+        percent=_percent,
+        count=_count,
+        weight=_weight,
+        words=lambda name: str(name).replace("_", " "),
+        day=lambda day: f"{day.day} {day:%b %Y}",
     )
-    environment.filters |= {
-        "percent": _percent,
-        "count": _count,
-        "weight": _weight,
-        "words": lambda name: str(name).replace("_", " "),
-        "day": lambda day: f"{day.day} {day:%b %Y}",
-    }
-    return environment

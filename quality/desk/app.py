@@ -34,6 +34,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from linkage.decisions import decisions_fingerprint, effective_decisions, every_decision
 from linkage.errors import FamiliarFacesError
 from linkage.model import comparison
+from linkage.pages import page_templates
 from linkage.source import declared_sources
 from quality.desk.agreement import cohens_kappa
 from quality.desk.pictures import timelines, waterfall
@@ -661,21 +662,14 @@ def _page(template: str, *, status_code: int = 200, **shown: Any) -> HTMLRespons
 
 @cache
 def _templates() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("quality.desk", "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+    return page_templates(
+        "quality.desk",
+        day=lambda text: text[:10],
+        minute=lambda text: text[:16].replace("T", " "),
+        likely=_likely,
+        rarity=_rarity,
+        signed=lambda weight: f"{weight:+.1f}".replace("-", "\N{MINUS SIGN}"),
     )
-    environment.filters |= {
-        "day": lambda text: text[:10],
-        "minute": lambda text: text[:16].replace("T", " "),
-        "likely": _likely,
-        "rarity": _rarity,
-        "signed": lambda weight: f"{weight:+.1f}".replace("-", "\N{MINUS SIGN}"),
-    }
-    return environment
 
 
 class _SecureHeaders:

@@ -25,16 +25,20 @@
 --     included.
 with countable as (
     select
+        'encounters' as counting,
         encounter.person_id,
-        encounter.encounter_id,
+        encounter.encounter_id as event_id,
         encounter.episode_id,
         encounter.source,
-        encounter.kind,
+        encounter.kind as first_kind,
+        encounter.kind as last_kind,
+        encounter_kind.by_day as first_by_day,
+        encounter_kind.by_day as last_by_day,
         encounter.started_at,
-        encounter_kind.by_day,
         case
             when encounter.is_open then null
-            when encounter.kind = 'bed_night' then date_trunc('day', encounter.started_at) + interval 1 day
+            when encounter.kind = 'bed_night'
+                then date_trunc('day', encounter.started_at) + interval 1 day
             else coalesce(encounter.ended_at, encounter.started_at)
         end as done_at,
     from encounter
@@ -43,15 +47,19 @@ with countable as (
     where encounter.is_countable
 ),
 
-episode as (
+event as (
+    select * exclude (episode_id),
+    from countable
+    union all by name
     select
+        'episodes' as counting,
         person_id,
-        episode_id,
+        episode_id as event_id,
         min(source) as source,
-        arg_min(kind, (started_at, source, encounter_id)) as first_kind,
-        arg_max(kind, (started_at, source, encounter_id)) as last_kind,
-        arg_min(by_day, (started_at, source, encounter_id)) as first_by_day,
-        arg_max(by_day, (started_at, source, encounter_id)) as last_by_day,
+        arg_min(first_kind, (started_at, source, event_id)) as first_kind,
+        arg_max(last_kind, (started_at, source, event_id)) as last_kind,
+        arg_min(first_by_day, (started_at, source, event_id)) as first_by_day,
+        arg_max(last_by_day, (started_at, source, event_id)) as last_by_day,
         min(started_at) as started_at,
         if(count(*) > count(done_at), null, max(done_at)) as done_at,
     from countable
@@ -60,32 +68,18 @@ episode as (
 
 step as (
     select
-        'encounters' as counting,
+        counting,
         person_id,
-        lag(encounter_id) over in_order as from_id,
-        encounter_id as to_id,
-        lag(kind) over in_order as from_kind,
-        kind as to_kind,
-        lag(done_at) over in_order as from_at,
-        started_at as to_at,
-        by_day or lag(by_day) over in_order as one_by_day,
-        lag(date_trunc('day', started_at)) over in_order as earlier_day,
-    from countable
-    window in_order as (partition by person_id order by started_at, source, encounter_id)
-    union all
-    select
-        'episodes' as counting,
-        person_id,
-        lag(episode_id) over in_order as from_id,
-        episode_id as to_id,
+        lag(event_id) over in_order as from_id,
+        event_id as to_id,
         lag(last_kind) over in_order as from_kind,
         first_kind as to_kind,
         lag(done_at) over in_order as from_at,
         started_at as to_at,
         first_by_day or lag(last_by_day) over in_order as one_by_day,
         lag(date_trunc('day', started_at)) over in_order as earlier_day,
-    from episode
-    window in_order as (partition by person_id order by started_at, source, episode_id)
+    from event
+    window in_order as (partition by counting, person_id order by started_at, source, event_id)
 )
 
 select
