@@ -5,8 +5,8 @@ Run `python -m pipelines.data_dictionary` after changing a header; a test assert
 
 from pathlib import Path
 
-from pipelines.publication import released_relations
 from pipelines.relations import described_inputs, load_relations
+from pipelines.releases.publication import released_relations
 
 DICTIONARY = Path(__file__).parents[1] / "docs" / "data_dictionary.md"
 

@@ -21,7 +21,7 @@ from linkage.decisions import (
 from linkage.errors import CheckFailedError, UsageError
 from linkage.source import declared_sources
 from pipelines.models import chosen_model
-from pipelines.release import current_release
+from pipelines.releases.release import current_release
 from pipelines.workspace import Workspace
 
 FILE_COLUMNS = ("decision", "source_l", "client_id_l", "source_r", "client_id_r", "note")

@@ -12,7 +12,7 @@ from pipelines.assets.marts import mart_assets
 from pipelines.assets.release import release, release_checks
 from pipelines.assets.retraction import erasure
 from pipelines.assets.stewardship import stewardship_assets, stewardship_checks
-from pipelines.automation import automated, ingest, monthly_refresh, sensors
+from pipelines.operations.automation import automated, ingest, monthly_refresh, sensors
 from pipelines.resources import CountyWorkspace
 
 _DELIVERIES = dg.AssetSelection.assets(*(f"{source}_delivery" for source in declared_sources()))

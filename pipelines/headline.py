@@ -6,7 +6,7 @@ import duckdb
 
 from linkage.errors import UsageError
 from pipelines.evaluate import measured_against_truth, read_truth
-from pipelines.release import current_release
+from pipelines.releases.release import current_release
 from pipelines.workspace import Workspace
 from quality.data_docs import LINKAGE_REPORT_NAME
 

@@ -29,8 +29,8 @@ from linkage.encoding.manifest import read_manifest
 from linkage.errors import UsageError
 from linkage.pages import replace_file
 from linkage.source import Source, declared_sources
-from pipelines.brief import brief_file
-from pipelines.release import Release, current_release, list_releases
+from pipelines.releases.brief import brief_file
+from pipelines.releases.release import Release, current_release, list_releases
 from pipelines.workspace import Workspace
 
 _SCHEMA = """

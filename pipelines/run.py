@@ -11,14 +11,14 @@ import dagster as dg
 from linkage.errors import UsageError
 from linkage.progress import say, step
 from linkage.source import declared_sources
-from pipelines.automation import months_range
 from pipelines.definitions import defs
-from pipelines.history import open_history
 from pipelines.ingest import landed_months, pending_months, prepare_warehouse
-from pipelines.prepared import refuse_what_nobody_read
-from pipelines.release import current_release
+from pipelines.operations.automation import months_range
+from pipelines.operations.history import open_history
+from pipelines.operations.run_summary import why_it_failed, write_summary
+from pipelines.releases.prepared import refuse_what_nobody_read
+from pipelines.releases.release import current_release
 from pipelines.resources import CountyWorkspace
-from pipelines.run_summary import why_it_failed, write_summary
 from pipelines.state import fingerprint, run_state
 from pipelines.workspace import Workspace
 from quality.sign_off import Verdict, record_sign_off

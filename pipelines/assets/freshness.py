@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 import dagster as dg
 
 from linkage.source import declared_sources
-from pipelines.operations import Operations, load_operations
+from pipelines.operations.settings import Operations, load_operations
 from pipelines.resources import WAREHOUSE_POOL, CountyWorkspace
 
 CHECK_NAME = "still_delivers"

@@ -7,12 +7,12 @@ import dagster as dg
 
 from pipelines.assets.linkage import linkage_assets
 from pipelines.assets.marts import mart_assets
-from pipelines.brief import write_brief
 from pipelines.checks import check_results, of_another_profile, specs
-from pipelines.prepared import write_prepared
-from pipelines.publication import publish_prepared
+from pipelines.releases.brief import write_brief
+from pipelines.releases.prepared import write_prepared
+from pipelines.releases.publication import publish_prepared
+from pipelines.releases.returns import write_returns
 from pipelines.resources import WAREHOUSE_POOL, CountyWorkspace
-from pipelines.returns import write_returns
 from pipelines.state import record_checks, run_state
 from quality.run import run_suites
 from quality.suite import Suite, select_suites

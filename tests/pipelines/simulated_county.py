@@ -14,7 +14,7 @@ from linkage.encoding.delivery import encode_extract
 from linkage.encoding.keys import Key
 from linkage.encoding.rejoin import client_ids_of
 from linkage.source import declared_sources
-from pipelines.release import table_checksum
+from pipelines.releases.release import table_checksum
 from pipelines.workspace import Workspace
 from sample_data.county import county_file_text
 

@@ -9,10 +9,10 @@ import pytest
 from linkage.errors import UsageError
 from linkage.source import declared_sources
 from pipelines.assets.freshness import lateness
-from pipelines.automation import landing, monthly_refresh, months_range
 from pipelines.definitions import defs
-from pipelines.history import open_history
-from pipelines.operations import Operations, load_operations
+from pipelines.operations.automation import landing, monthly_refresh, months_range
+from pipelines.operations.history import open_history
+from pipelines.operations.settings import Operations, load_operations
 from pipelines.resources import CountyWorkspace
 from pipelines.workspace import WORKSPACE_VARIABLE
 from tests.pipelines.small_county import encounter, person

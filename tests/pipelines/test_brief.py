@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.brief import figures, render_brief, shown_parts
+from pipelines.releases.brief import figures, render_brief, shown_parts
 from tests.browser import opened_page
 
 LEAST = 11

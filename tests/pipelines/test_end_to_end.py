@@ -7,7 +7,7 @@ import pytest
 
 from linkage.source import declared_sources
 from pipelines.evaluate import measured_against_truth
-from pipelines.release import current_release, list_releases, verify
+from pipelines.releases.release import current_release, list_releases, verify
 from pipelines.run import refresh
 from tests.pipelines.simulated_county import open_release, tables
 

@@ -6,7 +6,7 @@ import signal
 import polars as pl
 import pytest
 
-from pipelines.release import current_release, list_releases, verify
+from pipelines.releases.release import current_release, list_releases, verify
 from tests.pipelines.commands import familiar_faces, start
 from tests.pipelines.simulated_county import OTHER_PROJECT_KEY, SimulatedCounty
 
@@ -153,10 +153,10 @@ KILLED_IN = {
         "assets.promote = lambda connection, source: promote(Dying(connection), source)"
     ),
     "the copying of a release": (
-        f"import pipelines.release as at\nat._copy_comments = lambda *_: exec({DIE!r})"
+        f"import pipelines.releases.release as at\nat._copy_comments = lambda *_: exec({DIE!r})"
     ),
     "the moment before a release becomes current": (
-        f"import pipelines.release as at\nat._point_current_at = lambda *_: exec({DIE!r})"
+        f"import pipelines.releases.release as at\nat._point_current_at = lambda *_: exec({DIE!r})"
     ),
 }
 KILLED_AFTER = ("  person_crosswalk:",)

@@ -6,8 +6,8 @@ import polars as pl
 import pytest
 
 from pipelines.evaluate import evaluate_workspace
-from pipelines.history import open_history
 from pipelines.linkage_report import REPORT_WITH_TRUTH_NAME
+from pipelines.operations.history import open_history
 from quality.data_docs import LINKAGE_REPORT_NAME
 from tests.browser import opened_page
 from tests.pipelines.simulated_county import open_release

@@ -6,8 +6,8 @@ import json
 import duckdb
 import pytest
 
-from pipelines.prepared import prepared_as_text
-from pipelines.release import current_release
+from pipelines.releases.prepared import prepared_as_text
+from pipelines.releases.release import current_release
 from quality.history import read
 from quality.sign_off import record_sign_off, sign_offs
 from quality.suite import select_suites

@@ -10,7 +10,7 @@ import pytest
 from dagster import DagsterInstance
 
 from linkage.source import declared_sources
-from pipelines.history import open_history
+from pipelines.operations.history import open_history
 from sample_data.planted import plant
 from sample_data.tiny_county import TINY_COUNTY
 from tests.pipelines.commands import familiar_faces

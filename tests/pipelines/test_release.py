@@ -8,7 +8,14 @@ import duckdb
 import pytest
 
 from linkage.errors import CheckFailedError, UsageError
-from pipelines.release import current_release, list_releases, publish, read_release, table_checksum, verify
+from pipelines.releases.release import (
+    current_release,
+    list_releases,
+    publish,
+    read_release,
+    table_checksum,
+    verify,
+)
 from pipelines.workspace import Workspace
 
 STATE = {"as_of": "2026-01-01", "model": "m1"}

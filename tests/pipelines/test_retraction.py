@@ -12,7 +12,7 @@ from linkage.decisions import Decision, Judgement, append_decisions, every_decis
 from linkage.encoding.columns import ENCOUNTERS_FILE, PEOPLE_FILE
 from linkage.errors import UsageError
 from linkage.source import declared_sources
-from pipelines.release import current_release, list_releases, verify
+from pipelines.releases.release import current_release, list_releases, verify
 from pipelines.retraction import (
     Tombstone,
     read_retraction_file,

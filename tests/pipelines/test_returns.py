@@ -8,8 +8,8 @@ import pytest
 from linkage.encoding.rejoin import rejoin
 from linkage.errors import PolicyError
 from linkage.source import declared_sources
-from pipelines.release import current_release
-from pipelines.returns import PURPOSE, permitted_cohorts, write_returns
+from pipelines.releases.release import current_release
+from pipelines.releases.returns import PURPOSE, permitted_cohorts, write_returns
 from pipelines.settings import load_settings
 from tests.pipelines.simulated_county import AGENCY_KEYS, open_release
 

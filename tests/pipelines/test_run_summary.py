@@ -10,11 +10,11 @@ import pytest
 
 from linkage.errors import FamiliarFacesError
 from pipelines import run
-from pipelines.automation import months_range, summary_of_failure
 from pipelines.definitions import defs
-from pipelines.history import open_history
+from pipelines.operations.automation import months_range, summary_of_failure
+from pipelines.operations.history import open_history
+from pipelines.operations.run_summary import write_summary
 from pipelines.resources import CountyWorkspace
-from pipelines.run_summary import write_summary
 from pipelines.workspace import WORKSPACE_VARIABLE
 from tests.pipelines.small_county import encounter, person
 

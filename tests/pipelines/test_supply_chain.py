@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.licences import as_markdown, dependencies, undeclared
-from pipelines.release import current_release
+from pipelines.releases.release import current_release
 
 ROOT = Path(__file__).parents[2]
 

@@ -14,7 +14,7 @@ from linkage.decisions import decisions_fingerprint
 from linkage.errors import UsageError
 from linkage.pages import replace_file
 from pipelines.relations import load_relations
-from pipelines.release import Release, current_release, release_id
+from pipelines.releases.release import Release, current_release, release_id
 from pipelines.settings import CountySettings
 from pipelines.state import fingerprint, recorded_checks
 from pipelines.workspace import Workspace

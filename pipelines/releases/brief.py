@@ -24,7 +24,7 @@ from linkage.pages import (
     page_templates,
     replace_file,
 )
-from pipelines.release import Release
+from pipelines.releases.release import Release
 from pipelines.workspace import Workspace
 
 _LIBRARIES = ("vega", "vega-lite", "vega-embed")
@@ -429,7 +429,7 @@ def _vega() -> tuple[str, ...]:
 @cache
 def _environment() -> jinja2.Environment:
     return page_templates(
-        "pipelines",
+        "pipelines.releases",
         percent=lambda share: "withheld" if share is None else f"{100 * share:.1f} %",
         count=lambda number: "withheld" if number is None else f"{number:,.0f}",
     )

@@ -23,9 +23,9 @@ from linkage.progress import say
 from linkage.source import Source, declared_sources
 from pipelines.assets.deliveries import DELIVERY_MONTHS
 from pipelines.ingest import landed_months
-from pipelines.operations import load_operations
+from pipelines.operations.run_summary import write_summary
+from pipelines.operations.settings import load_operations
 from pipelines.resources import CountyWorkspace
-from pipelines.run_summary import write_summary
 from pipelines.settings import load_settings
 from pipelines.workspace import WORKSPACE_VARIABLE, Workspace
 

@@ -27,7 +27,7 @@ import polars as pl
 from linkage.source import Source, declared_sources
 from pipelines.cohorts import CohortDefinition
 from pipelines.cohorts.definitions import FlagRecorded
-from pipelines.release import Release
+from pipelines.releases.release import Release
 from pipelines.settings import Agreement, CountySettings
 from pipelines.workspace import Workspace
 

@@ -17,8 +17,8 @@ import dagster as dg
 from linkage.errors import CheckFailedError, FamiliarFacesError, UsageError
 from linkage.pages import replace_file
 from linkage.progress import say
-from pipelines.operations import Operations, load_operations
-from pipelines.release import current_release
+from pipelines.operations.settings import Operations, load_operations
+from pipelines.releases.release import current_release
 from pipelines.workspace import Workspace
 
 SUMMARIES = "run_summaries"

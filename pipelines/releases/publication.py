@@ -9,7 +9,7 @@ import duckdb
 from linkage.errors import PolicyError
 from pipelines.decide import refuse_broken_decisions
 from pipelines.relations import describe, described_inputs, load_relations
-from pipelines.release import Release, current_release, publish, release_id
+from pipelines.releases.release import Release, current_release, publish, release_id
 from pipelines.settings import CountySettings
 from pipelines.state import fingerprint, require_checks, run_state
 from pipelines.workspace import Workspace
