@@ -22,6 +22,7 @@ from duckdb import DuckDBPyConnection
 
 from linkage.errors import UsageError
 from linkage.registry import ALTERNATIVES
+from linkage.stewardship import opened_stewardship
 
 Client = tuple[str, str]
 """A source and the client's id in it."""
@@ -86,10 +87,6 @@ create table if not exists decision (
     note text not null default '',
     check ((source_l, client_id_l) < (source_r, client_id_r))
 );
-create trigger if not exists decision_is_never_changed before update on decision
-begin select raise(abort, 'decisions are only ever appended'); end;
-create trigger if not exists decision_is_never_deleted before delete on decision
-begin select raise(abort, 'decisions are only ever appended'); end;
 """
 
 _COLUMNS = (
@@ -114,7 +111,7 @@ def append_decisions(path: Path, decisions: Sequence[Decision]) -> int:
     Raises UsageError when decisions contradict each other: two clients that are kept apart cannot be
     linked, be it through others.
     """
-    with opened_stewardship(path) as store, store:
+    with opened_decisions(path) as store, store:
         store.execute("begin immediate")
         return add_decisions(store, decisions)
 
@@ -145,7 +142,7 @@ def effective_decisions(path: Path) -> pl.DataFrame:
     """
     if not path.exists():
         return _frame([])
-    with opened_stewardship(path) as store:
+    with opened_decisions(path) as store:
         return _frame(_effective(store))
 
 
@@ -153,7 +150,7 @@ def every_decision(path: Path) -> pl.DataFrame:
     """All that was ever decided or withdrawn, in that order; columns as `effective_decisions`."""
     if not path.exists():
         return _frame([])
-    with opened_stewardship(path) as store:
+    with opened_decisions(path) as store:
         return _frame(
             store.execute(f"select {', '.join(_SHOWN)} from decision order by decision_number").fetchall()
         )
@@ -203,20 +200,12 @@ def waiting_decisions(con: DuckDBPyConnection, decisions: pl.DataFrame) -> int:
 
 
 @contextmanager
-def opened_stewardship(path: Path) -> Iterator[sqlite3.Connection]:
-    """The stewardship file with its table of decisions, created if need be. Statements are committed one by
-    one unless the caller begins a transaction.
-    """
-    store = sqlite3.connect(path, timeout=30, isolation_level=None)
-    try:
-        # So that stewards can decide while a run reads what was decided before.
-        store.execute("pragma journal_mode = wal").fetchall()
-        store.executescript(_SCHEMA)
+def opened_decisions(path: Path) -> Iterator[sqlite3.Connection]:
+    """The stewardship file with its table of decisions."""
+    with opened_stewardship(path, _SCHEMA, append_only=("decision",)) as store:
         if "note" not in {row[1] for row in store.execute("pragma table_info(decision)")}:
             store.execute("alter table decision add column note text not null default ''")
         yield store
-    finally:
-        store.close()
 
 
 @contextmanager

@@ -110,7 +110,6 @@ def record(workspace: Workspace, statements: Sequence[Statement], *, steward: st
             )
         (holding.discard if decision.decision == Judgement.WITHDRAWN else holding.add)(decision.pair)
     append_decisions(workspace.stewardship, decisions)
-    workspace.stewardship.chmod(0o600)
     return len(decisions)
 
 

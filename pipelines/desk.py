@@ -11,13 +11,14 @@ from linkage.decisions import effective_decisions
 from linkage.errors import CheckFailedError, UsageError
 from linkage.review_cases import PAIR, find_review_cases
 from pipelines.models import chosen_model
+from pipelines.retraction import releases_to_recall
 from pipelines.workspace import Workspace
-from quality.desk.app import Desk
 from quality.desk.queue import Pair, pairs_for_the_next_queue
 from quality.desk.reviews import by_case, standing_reviews
 from quality.desk.serve import listening_socket, server_of
 from quality.desk.snapshot import write_snapshot
 from quality.desk.stewards import issue_token
+from quality.desk.visit import Desk
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -76,6 +77,9 @@ def desk_of(workspace: Workspace, *, host: str, blind: bool) -> Desk:
         double_review_share=settings.review.double_review_share,
         prepared=workspace.prepared_release,
         current_release=workspace.releases / "current",
+        to_recall=lambda: [
+            release.release_id for release in releases_to_recall(workspace, dt.datetime.now(dt.UTC).date())
+        ],
         blind=blind,
         hosts=_LOOPBACK[:2] if host in _LOOPBACK else (*_LOOPBACK[:2], host),
     )

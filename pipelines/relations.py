@@ -212,16 +212,25 @@ def column_lineage(connection: DuckDBPyConnection, relation: Relation) -> dict[s
         "select table_name, column_name, data_type from duckdb_columns() where not internal"
     ).fetchall():
         schema.setdefault(table, {})[column] = data_type
-    origins = {}
-    for column in relation.columns:
-        try:
-            root = lineage(column, relation.query, schema=schema, dialect="duckdb")
-        except sqlglot.errors.SqlglotError:
+    try:
+        roots = lineage(None, relation.query, schema=schema, dialect="duckdb", trim_selects=False)
+    except sqlglot.errors.SqlglotError:
+        return {}
+    return {column: sorted(_origins(roots[column])) for column in relation.columns if column in roots}
+
+
+def _origins(root: Node) -> set[tuple[str, str]]:
+    """The tables' columns below a column; each node is seen once, however many paths lead to it."""
+    found, seen, waiting = set(), set(), [root]
+    while waiting:
+        node = waiting.pop()
+        if id(node) in seen:
             continue
-        origins[column] = sorted(
-            {_origin(node) for node in root.walk() if isinstance(node.expression, exp.Table)}
-        )
-    return origins
+        seen.add(id(node))
+        waiting += node.downstream
+        if isinstance(node.expression, exp.Table):
+            found.add((node.expression.name, node.name.rpartition(".")[2].strip('"')))
+    return found
 
 
 def create_encounter_kind(connection: DuckDBPyConnection) -> None:
@@ -249,10 +258,6 @@ def _leading_comment(lines: list[str]) -> list[str]:
             break
         header.append(line)
     return header
-
-
-def _origin(node: Node) -> tuple[str, str]:
-    return node.expression.name, node.name.rpartition(".")[2].strip('"')
 
 
 def _quoted(text: str) -> str:

@@ -1,174 +1,60 @@
 """Retraction: a client or an encounter that must no longer be anywhere (sealed, expunged, consent revoked, deleted
 at the source).
 
-A *tombstone* in the stewardship file keeps source, pseudonymous id and the day from which it holds; why is asked of
-nobody and kept nowhere. From that day on every ingest takes what a tombstone names out of the landing zone, the
-warehouse and the stewards' decisions, whether it came before or comes again; what is made from them follows in the
-same run: clusters are formed without it, and a person who was held together only by it splits. When the run's tables
+A steward records a tombstone (linkage/tombstones.py), or a delivery brings what its agency takes back. From its day on
+every ingest takes what a tombstone names out of the landing zone, the warehouse and the stewards' decisions, whether it
+came before or comes again; what is made from them follows in the same run: clusters are formed without it, and a person
+who was held together only by it splits. When the run's tables
 are made, `erase` takes out what is left: the registry's memory of who founded a person, and the blocks of the
 database file in which deleted rows linger. Releases that held it are listed for recall.
 """
 
-import csv
 import datetime as dt
 import os
 import shutil
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
 import duckdb
 import polars as pl
 
-from linkage.decisions import opened_stewardship
-from linkage.encoding.columns import ENCOUNTERS_FILE, MANIFEST_FILE, PEOPLE_FILE
+from linkage.encoding.columns import ENCOUNTERS_FILE, MANIFEST_FILE, PEOPLE_FILE, RETRACTED_FILE
+from linkage.encoding.contract import delivered_retractions
 from linkage.encoding.manifest import read_manifest
-from linkage.errors import UsageError
+from linkage.errors import DeliveryRefusedError, UsageError
 from linkage.pages import replace_file
-from linkage.source import Source, declared_sources
+from linkage.source import Source
+from linkage.stewardship import opened_stewardship
+from linkage.tombstones import Tombstone, mark_erased, record_tombstones, tombstones_in_force
 from pipelines.releases.brief import brief_file
 from pipelines.releases.release import Release, current_release, list_releases
 from pipelines.workspace import Workspace
 
-_SCHEMA = """
-create table if not exists retraction (
-    retraction_number integer primary key,
-    source text not null,
-    client_id text,
-    encounter_id text,
-    effective_on text not null,
-    recorded_by text not null,
-    recorded_at text not null,
-    check ((client_id is null) <> (encounter_id is null)),
-    unique (source, client_id),
-    unique (source, encounter_id)
-);
-create table if not exists erasure (
-    retraction_number integer primary key references retraction,
-    erased_at text not null
-);
-"""
-
 _REMOVED_SUFFIX, _DRAFT_SUFFIX = ".with_retracted", ".without_retracted"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Tombstone:
-    """One client (`encounter_id` None) or one encounter (`client_id` None) that must no longer be anywhere.
-
-    Ids are pseudonymous, as delivered. It holds from the day `effective_on`.
-    """
-
-    source: str
-    client_id: str | None = None
-    encounter_id: str | None = None
-    effective_on: dt.date
-
-    def __post_init__(self) -> None:
-        if self.source not in declared_sources():
-            raise UsageError(
-                f"There is no source {self.source!r}; the sources are {', '.join(declared_sources())}."
-            )
-        if (self.client_id is None) == (self.encounter_id is None):
-            raise UsageError("A retraction names either a client_id or an encounter_id.")
-
-
-def read_retraction_file(path: Path, effective_on: dt.date) -> list[Tombstone]:
-    """The tombstones of a CSV file with the columns source, client_id and encounter_id, as the encoder's
-    `--retractions` writes it; one of the ids in each line.
-
-    Raises UsageError naming file and line, and no id.
-    """
-    with path.open(encoding="utf-8", newline="") as file:
-        reader = csv.DictReader(file)
-        if reader.fieldnames is None or set(reader.fieldnames) != {"source", "client_id", "encounter_id"}:
-            raise UsageError(f"{path}: the columns are source, client_id and encounter_id.")
-        tombstones = []
-        for number, line in enumerate(reader, start=2):
-            try:
-                tombstones.append(
-                    Tombstone(
-                        source=line["source"] or "",
-                        client_id=line["client_id"] or None,
-                        encounter_id=line["encounter_id"] or None,
-                        effective_on=effective_on,
-                    )
-                )
-            except UsageError:
-                raise UsageError(
-                    f"{path}, line {number}: it needs a declared source, and either a client_id or an "
-                    "encounter_id. Nothing was recorded."
-                ) from None
-    return tombstones
-
-
-def record_retractions(
-    workspace: Workspace, tombstones: Sequence[Tombstone], *, recorded_by: str, now: dt.datetime
-) -> int:
-    """Append tombstones, all or none; returns how many are new. What is already there stays as it was."""
-    if not recorded_by.strip():
-        raise UsageError("A retraction needs the name of whoever records it: --by NAME.")
-    with _opened(workspace) as store:
-        store.execute("begin immediate")
-        before = store.total_changes
-        store.executemany(
-            "insert or ignore into retraction "
-            "(source, client_id, encounter_id, effective_on, recorded_by, recorded_at) values (?, ?, ?, ?, ?, ?)",
-            [
-                (
-                    each.source,
-                    each.client_id,
-                    each.encounter_id,
-                    each.effective_on.isoformat(),
-                    recorded_by.strip(),
-                    now.astimezone(dt.UTC).isoformat(timespec="seconds"),
-                )
-                for each in tombstones
-            ],
-        )
-        recorded = store.total_changes - before
-        store.execute("commit")
-    workspace.stewardship.chmod(0o600)
-    return recorded
-
-
-def retractions(workspace: Workspace) -> pl.DataFrame:
-    """Every tombstone, in the order of recording: source, client_id, encounter_id, effective_on (ISO), recorded_by,
-    recorded_at (ISO, UTC) and erased_at (ISO, UTC; null until a run has erased it everywhere but in releases)."""
-    columns = (
-        "source", "client_id", "encounter_id", "effective_on", "recorded_by", "recorded_at", "erased_at",
-    )  # fmt: skip
-    rows: list[tuple[str, ...]] = []
-    if workspace.stewardship.exists():
-        with _opened(workspace) as store:
-            rows = store.execute(
-                f"select {', '.join(columns)} from retraction left join erasure using (retraction_number) "
-                "order by retraction_number"
-            ).fetchall()
-    return pl.DataFrame(rows, schema=dict.fromkeys(columns, pl.String), orient="row")
 
 
 def withdraw(
     workspace: Workspace, connection: duckdb.DuckDBPyConnection, source: Source, today: dt.date
 ) -> set[str]:
-    """Take what tombstones name of a source out of landing, warehouse and decisions; returns the months whose
-    landed delivery was written again without it, which must be ingested again.
+    """Record what landed deliveries of a source take back, and take all that tombstones name of it out of landing,
+    warehouse and decisions; returns the months whose landed delivery was written again without it, which must be
+    ingested again.
 
     Called before a source is ingested, so that nothing retracted is ingested again. A run that dies in between does
     the rest the next time.
     """
+    folders = _landed(workspace.landing / source.name)
+    for folder in folders:
+        _record_delivered(workspace, source, folder, today)
     clients, encounters = _in_force(workspace, source, today)
     if not clients and not encounters:
         return set()
     _remove_decisions(workspace, source, clients)
-    rewritten = {
-        folder.name
-        for folder in _landed(workspace.landing / source.name)
-        if _remove_from_delivery(folder, clients, encounters)
-    }
+    rewritten = {folder.name for folder in folders if _remove_from_delivery(folder, clients, encounters)}
     _remove_accepted(connection, source, clients, encounters)
     return rewritten
 
@@ -177,27 +63,20 @@ def erase(workspace: Workspace, today: dt.date) -> int:
     """After a run's tables are made without them: take what is left of retracted clients out of the registry of
     persons and out of the blocks of the warehouse's file. Returns how many tombstones were newly carried out.
     """
-    waiting = retractions(workspace).filter(
-        pl.col("erased_at").is_null() & (pl.col("effective_on") <= today.isoformat())
-    )
+    waiting = tombstones_in_force(workspace.stewardship, today).filter(pl.col("erased_at").is_null())
     if waiting.is_empty():
         return 0
     with workspace.connect() as connection:
         _forget_founders(connection, waiting)
         connection.execute("checkpoint").fetchall()
     _rewrite_database(workspace)
-    with _opened(workspace) as store:
-        store.execute(
-            "insert into erasure select retraction_number, ? from retraction "
-            "where effective_on <= ? and retraction_number not in (select retraction_number from erasure)",
-            (dt.datetime.now(dt.UTC).isoformat(timespec="seconds"), today.isoformat()),
-        )
+    mark_erased(workspace.stewardship, today, now=dt.datetime.now(dt.UTC))
     return waiting.height
 
 
 def releases_to_recall(workspace: Workspace, today: dt.date) -> list[Release]:
     """Published releases that hold a client or an encounter of a tombstone in force."""
-    in_force = retractions(workspace).filter(pl.col("effective_on") <= today.isoformat())
+    in_force = tombstones_in_force(workspace.stewardship, today)
     if in_force.is_empty():
         return []
     found = []
@@ -238,9 +117,7 @@ def recall(workspace: Workspace, today: dt.date) -> list[Release]:
 
 
 def _in_force(workspace: Workspace, source: Source, today: dt.date) -> tuple[set[str], set[str]]:
-    of_source = retractions(workspace).filter(
-        (pl.col("source") == source.name) & (pl.col("effective_on") <= today.isoformat())
-    )
+    of_source = tombstones_in_force(workspace.stewardship, today).filter(source=source.name)
     clients, encounters = (set(of_source[column].drop_nulls()) for column in ("client_id", "encounter_id"))
     return clients, encounters
 
@@ -258,8 +135,36 @@ def _landed(folder: Path) -> list[Path]:
     return sorted(path.parent for path in folder.glob(f"[!.]*/{MANIFEST_FILE}"))
 
 
+def _record_delivered(workspace: Workspace, source: Source, folder: Path, today: dt.date) -> None:
+    """Make tombstones of what a delivery takes back; one that breaks the contract is left for ingest to refuse."""
+    try:
+        delivered = delivered_retractions(
+            folder, read_manifest((folder / MANIFEST_FILE).read_text(encoding="utf-8"))
+        )
+    except (OSError, ValueError, DeliveryRefusedError):
+        return
+    if not delivered:
+        return
+    record_tombstones(
+        workspace.stewardship,
+        [
+            *(
+                Tombstone(source=source.name, client_id=each, effective_on=today)
+                for each in delivered.client_ids
+            ),
+            *(
+                Tombstone(source=source.name, encounter_id=each, effective_on=today)
+                for each in delivered.encounter_ids
+            ),
+        ],
+        recorded_by=f"{source.label}, delivery of {folder.name}",
+        now=dt.datetime.now(dt.UTC),
+    )
+
+
 def _remove_from_delivery(folder: Path, clients: set[str], encounters: set[str]) -> bool:
-    """Write a delivery again without what is retracted; whether there was anything.
+    """Write a delivery again without what is retracted, and without its list of what to take back, which the
+    tombstones have now; whether there was anything.
 
     A delivery that cannot be read is left for ingest to refuse.
     """
@@ -279,7 +184,7 @@ def _remove_from_delivery(folder: Path, clients: set[str], encounters: set[str])
         }
     except (OSError, ValueError, pl.exceptions.PolarsError):
         return False
-    if not any(fewer.values()):
+    if not any(fewer.values()) and RETRACTED_FILE not in manifest.sha256:
         return False
     draft = folder.with_name(f".{folder.name}{_DRAFT_SUFFIX}")
     removed = folder.with_name(f".{folder.name}{_REMOVED_SUFFIX}")
@@ -403,10 +308,3 @@ def _rewrite_database(workspace: Workspace) -> None:
     draft.chmod(0o600)
     draft.replace(workspace.warehouse)
     workspace.warehouse.with_name(f"{workspace.warehouse.name}.wal").unlink(missing_ok=True)
-
-
-@contextmanager
-def _opened(workspace: Workspace) -> Iterator[sqlite3.Connection]:
-    with opened_stewardship(workspace.stewardship) as store:
-        store.executescript(_SCHEMA)
-        yield store

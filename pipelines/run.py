@@ -17,10 +17,11 @@ from pipelines.operations.automation import months_range
 from pipelines.operations.history import open_history
 from pipelines.operations.run_summary import why_it_failed, write_summary
 from pipelines.releases.prepared import refuse_what_nobody_read
-from pipelines.releases.release import current_release
+from pipelines.releases.release import current_release, release_id
 from pipelines.resources import CountyWorkspace
 from pipelines.state import fingerprint, run_state
 from pipelines.workspace import Workspace
+from quality.access_log import account, log_access
 from quality.sign_off import Verdict, record_sign_off
 
 
@@ -70,6 +71,9 @@ def _sign(workspace: Workspace, signer: str, verdict: Verdict, reason: str) -> N
     refuse_what_nobody_read(workspace, fingerprint(state))
     now = dt.datetime.now(dt.UTC)
     record_sign_off(workspace.stewardship, fingerprint(state), signer, now, verdict=verdict, reason=reason)
+    log_access(
+        workspace.stewardship, account(), f"sign as {signer.strip()}", now=now, about=release_id(state)
+    )
 
 
 def _released(workspace: Workspace) -> str:

@@ -13,6 +13,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from linkage.errors import UsageError
+from linkage.stewardship import opened_stewardship
 
 _SCHEMA = """
 create table if not exists sign_off (
@@ -23,10 +24,6 @@ create table if not exists sign_off (
     verdict text not null default 'approved',
     reason text not null default ''
 );
-create trigger if not exists sign_off_is_never_changed before update on sign_off
-begin select raise(abort, 'sign-offs are only ever appended'); end;
-create trigger if not exists sign_off_is_never_deleted before delete on sign_off
-begin select raise(abort, 'sign-offs are only ever appended'); end;
 """
 _COLUMNS = "fingerprint, signer, signed_at, verdict, reason"
 
@@ -82,7 +79,6 @@ def record_sign_off(
             f"insert into sign_off ({_COLUMNS}) values (?, ?, ?, ?, ?)",
             (sign_off.fingerprint, sign_off.signer, sign_off.signed_at, verdict.value, sign_off.reason),
         )
-    stewardship.chmod(0o600)
     return sign_off
 
 
@@ -106,11 +102,9 @@ def sign_offs(stewardship: Path) -> list[SignOff]:
 
 @contextlib.contextmanager
 def _opened(stewardship: Path) -> Iterator[sqlite3.Connection]:
-    with contextlib.closing(sqlite3.connect(stewardship, timeout=30)) as file:
-        file.execute("pragma journal_mode = wal")
-        file.executescript(_SCHEMA)
-        known = {row[1] for row in file.execute("pragma table_info(sign_off)")}
+    with opened_stewardship(stewardship, _SCHEMA, append_only=("sign_off",)) as store:
+        known = {row[1] for row in store.execute("pragma table_info(sign_off)")}
         for column, default in (("verdict", "approved"), ("reason", "")):
             if column not in known:
-                file.execute(f"alter table sign_off add column {column} text not null default '{default}'")
-        yield file
+                store.execute(f"alter table sign_off add column {column} text not null default '{default}'")
+        yield store

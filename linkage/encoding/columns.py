@@ -18,6 +18,8 @@ PolarsType = DataType | DataTypeClass
 PEOPLE_FILE = "people.parquet"
 ENCOUNTERS_FILE = "encounters.parquet"
 MANIFEST_FILE = "manifest.json"
+RETRACTED_FILE = "retracted.csv"
+"""Only in deliveries that take something back (retracted.py)."""
 
 TOKEN_COLUMNS = (
     "first_name_token",

@@ -22,6 +22,7 @@ from linkage.encoding.columns import (
     MANIFEST_FILE,
     PEOPLE_FILE,
     RACES_AND_ETHNICITIES,
+    RETRACTED_FILE,
     SEXES,
     SSN_QUALITIES,
     PolarsType,
@@ -32,6 +33,7 @@ from linkage.encoding.filters import FILTER_BYTES
 from linkage.encoding.manifest import Manifest, read_manifest
 from linkage.encoding.months import is_month, month_window
 from linkage.encoding.profiles import HIGH, PROFILES, STANDARD, Profile
+from linkage.encoding.retracted import Retractions, read_retracted
 from linkage.errors import DeliveryRefusedError
 from linkage.source import Source, declared_sources
 
@@ -94,11 +96,13 @@ def check_delivery(
             f"takes {expected_profile}, and records of two profiles never meet; have the agency encode again with "
             f"--profile {expected_profile}."
         )
-    _check_files(folder)
+    _check_files(folder, manifest)
     _check_table(folder / PEOPLE_FILE, profile.people_columns, manifest)
     _check_table(folder / ENCOUNTERS_FILE, delivered_encounter_columns(source), manifest)
     _check_people_values(folder / PEOPLE_FILE, manifest, profile)
     _check_encounter_values(folder / ENCOUNTERS_FILE, source)
+    if RETRACTED_FILE in manifest.sha256:
+        delivered_retractions(folder, manifest)
     return Delivery(folder=folder, source=source, manifest=manifest)
 
 
@@ -145,8 +149,20 @@ def _checked_manifest(folder: Path) -> Manifest:
     return manifest
 
 
-def _check_files(folder: Path) -> None:
-    known = {MANIFEST_FILE, PEOPLE_FILE, ENCOUNTERS_FILE}
+def delivered_retractions(folder: Path, manifest: Manifest) -> Retractions:
+    """What the delivery in `folder` takes back, by pseudonymous id; nothing where its manifest knows of no such file.
+
+    Raises DeliveryRefusedError when the file is not the one the manifest was written for, or holds anything else.
+    """
+    if RETRACTED_FILE not in manifest.sha256:
+        return Retractions()
+    retractions = read_retracted(folder / RETRACTED_FILE)
+    _check_sum(folder / RETRACTED_FILE, manifest)
+    return retractions
+
+
+def _check_files(folder: Path, manifest: Manifest) -> None:
+    known = {MANIFEST_FILE, *manifest.sha256}
     present = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
     for name in sorted(known - present):
         raise DeliveryRefusedError(
@@ -168,16 +184,19 @@ def _whole(path: Path) -> Iterator[None]:
         raise DeliveryRefusedError(f"{path} is not a whole Parquet file; send the delivery again.") from None
 
 
+def _check_sum(path: Path, manifest: Manifest) -> None:
+    with path.open("rb") as file:
+        checksum = file_digest(file, "sha256").hexdigest()
+    if checksum != manifest.sha256[path.name]:
+        raise DeliveryRefusedError(
+            f"{path} is not the file the manifest was written for (its SHA-256 differs); send the delivery again."
+        )
+
+
 def _check_table(path: Path, expected: Mapping[str, PolarsType], manifest: Manifest) -> None:
     """Checksum, schema and row count of one file."""
     with _whole(path):
-        with path.open("rb") as file:
-            checksum = file_digest(file, "sha256").hexdigest()
-        if checksum != manifest.sha256[path.name]:
-            raise DeliveryRefusedError(
-                f"{path} is not the file the manifest was written for (its SHA-256 differs); send the "
-                "delivery again."
-            )
+        _check_sum(path, manifest)
         schema = pl.read_parquet_schema(path)
         rows = pl.scan_parquet(path).select(pl.len()).collect().item()
     for name in expected:

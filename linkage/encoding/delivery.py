@@ -28,6 +28,7 @@ from linkage.encoding.columns import (
     MANIFEST_FILE,
     PEOPLE_FILE,
     RAW_PEOPLE_COLUMNS,
+    RETRACTED_FILE,
     PolarsType,
     delivered_encounter_columns,
     raw_encounter_columns,
@@ -48,7 +49,7 @@ from linkage.encoding.normalise import PeopleNormaliser
 from linkage.encoding.people import NameEncoder, encode_people
 from linkage.encoding.profiles import HIGH, STANDARD, Profile
 from linkage.encoding.receipt import LEFT_EMPTY, LEFT_OUT, EncodingReceipt, RowProblems
-from linkage.encoding.tokens import token_series
+from linkage.encoding.retracted import Retractions, pseudonymous, read_own_retractions, write_retracted
 from linkage.errors import UsageError
 from linkage.progress import track
 from linkage.source import Source
@@ -87,14 +88,16 @@ def encode_extract(
     covers_from: date | None = None,
     covers_to: date | None = None,
     created_at: datetime | None = None,
+    retracted_file: Path | None = None,
     batch_rows: int = BATCH_ROWS,
 ) -> EncodingReceipt:
     """Encode the raw extract in `raw_folder` and put it at `landing/<source>/<month>/`, replacing what was
     there.
 
     `profile` says which people columns leave. `extract_format` is `template` or the name of a native
-    format, and `mapping` that format's mapping file, if it has one. The extract covers `covers_from` to
-    `covers_to` (half open), without them the month. `part2_program` says that the agency is a program under
+    format, and `mapping` that format's mapping file, if it has one. `retracted_file` lists what the agency takes
+    back, in its own ids (retracted.py), beside what a native format marks as deleted. The extract covers `covers_from`
+    to `covers_to` (half open), without them the month. `part2_program` says that the agency is a program under
     42 CFR Part 2. Raises UsageError when the month, the keys, a
     file or a column is not as documented, or the landing zone cannot be written; then nothing has changed.
     """
@@ -112,6 +115,7 @@ def encode_extract(
             "day after."
         )
     extract = _open_extract(source, raw_folder, extract_format, mapping, covers_from, covers_to)
+    taken_back = read_own_retractions(retracted_file) if retracted_file else Retractions()
     lists = code_lists or load_code_lists()
     tally = _Tally(problems=extract.problems)
     encode = _people_encoder(profile, project_key, agency_key)
@@ -133,6 +137,18 @@ def encode_extract(
                 draft / ENCOUNTERS_FILE,
             ),
         }
+        retracted = pseudonymous(
+            Retractions(
+                client_ids=taken_back.client_ids + extract.retractions.client_ids,
+                encounter_ids=taken_back.encounter_ids + extract.retractions.encounter_ids,
+            ),
+            agency_key,
+        )
+        files = [PEOPLE_FILE, ENCOUNTERS_FILE]
+        if retracted:
+            files.append(RETRACTED_FILE)
+            with _writing(place):
+                write_retracted(draft / RETRACTED_FILE, retracted)
         manifest = Manifest(
             contract_version=CONTRACT_VERSION,
             encoding={"version": ENCODING_VERSION, "profile": profile.name},
@@ -142,7 +158,7 @@ def encode_extract(
             covers_to=covers_to,
             rows=rows,
             left_out={name: tally.left_out[name] for name in rows},
-            sha256={name: _sha256_of(draft / name) for name in (PEOPLE_FILE, ENCOUNTERS_FILE)},
+            sha256={name: _sha256_of(draft / name) for name in files},
             key_check=project_key.key_check,
             code_lists=lists.as_manifest(),
             part2_program=part2_program,
@@ -168,8 +184,7 @@ def encode_extract(
         problem_counts=dict(sorted(tally.problems.counts.items())),
         problems=tuple(tally.problems.listed),
         dropped_on_purpose=dict(sorted(extract.dropped.items())),
-        retracted_client_ids=_pseudonymous(extract.retractions.client_ids, agency_key, "client-id"),
-        retracted_encounter_ids=_pseudonymous(extract.retractions.encounter_ids, agency_key, "encounter-id"),
+        retracted=retracted,
     )
 
 
@@ -189,13 +204,6 @@ def _open_extract(
         )
     native = native_format(extract_format, source)
     return native.read(raw_folder, covers_from=covers_from, covers_to=covers_to, mapping=mapping)
-
-
-def _pseudonymous(ids: tuple[str, ...], agency_key: Key, purpose: str) -> tuple[str, ...]:
-    """The ids as deliveries have them, in their order."""
-    stripped = pl.Series(ids, dtype=pl.String).str.strip_chars()
-    tokens = token_series(stripped.filter(stripped != ""), agency_key.derive(purpose))
-    return tuple(tokens.unique().sort())
 
 
 def _batches(tables: tuple[RawTable, ...], batch_rows: int) -> Iterator[tuple[RawTable, pl.DataFrame]]:

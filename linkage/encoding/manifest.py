@@ -6,7 +6,7 @@ from datetime import date
 from hashlib import sha256
 from typing import Any
 
-from linkage.encoding.columns import ENCOUNTERS_FILE, PEOPLE_FILE
+from linkage.encoding.columns import ENCOUNTERS_FILE, PEOPLE_FILE, RETRACTED_FILE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +109,13 @@ _SHAPES = {
     "covers_to": _is_date,
     "rows": lambda value: _has(value, "people", "encounters") and all(map(_is_count, value.values())),
     "left_out": lambda value: _has(value, "people", "encounters") and all(map(_is_count, value.values())),
-    "sha256": lambda value: _has(value, PEOPLE_FILE, ENCOUNTERS_FILE) and all(map(_is_hash, value.values())),
+    "sha256": lambda value: (
+        (
+            _has(value, PEOPLE_FILE, ENCOUNTERS_FILE)
+            or _has(value, PEOPLE_FILE, ENCOUNTERS_FILE, RETRACTED_FILE)
+        )
+        and all(map(_is_hash, value.values()))
+    ),
     "key_check": _is_hash,
     "code_lists": lambda value: isinstance(value, dict) and all(map(_is_name, (*value, *value.values()))),
     "part2_program": lambda value: isinstance(value, bool),

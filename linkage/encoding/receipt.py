@@ -7,9 +7,10 @@ from pathlib import Path
 
 import polars as pl
 
-from linkage.encoding.columns import delivered_encounter_columns
+from linkage.encoding.columns import RETRACTED_FILE, delivered_encounter_columns
 from linkage.encoding.manifest import Manifest
 from linkage.encoding.profiles import profile_named
+from linkage.encoding.retracted import Retractions
 from linkage.source import Source
 
 MOST_PROBLEMS_LISTED = 10_000
@@ -58,8 +59,8 @@ class EncodingReceipt:
 
     Rows read are rows encoded plus rows left out, for each file. `other_columns` counts columns of the raw
     files that the template does not have (they are not named: a file without a header would name a person).
-    `dropped_on_purpose` counts, by reason, what a native format's reader did not take. The retracted ids,
-    pseudonymous, are what the agency's system marks as deleted.
+    `dropped_on_purpose` counts, by reason, what a native format's reader did not take. What is `retracted`
+    has pseudonymous ids.
     """
 
     folder: Path
@@ -71,8 +72,7 @@ class EncodingReceipt:
     problem_counts: dict[tuple[str, str, str, str], int]
     problems: tuple[RowProblem, ...]
     dropped_on_purpose: dict[str, int] = field(default_factory=dict)
-    retracted_client_ids: tuple[str, ...] = ()
-    retracted_encounter_ids: tuple[str, ...] = ()
+    retracted: Retractions = field(default_factory=Retractions)
 
     @property
     def rows_encoded(self) -> dict[str, int]:
@@ -102,11 +102,12 @@ class EncodingReceipt:
         if self.dropped_on_purpose:
             lines += ["", "Read and not taken, on purpose:"]
             lines += [f"  {reason}: {rows:,}" for reason, rows in self.dropped_on_purpose.items()]
-        if self.retracted_client_ids or self.retracted_encounter_ids:
+        if self.retracted:
             lines += [
                 "",
-                f"Deleted at the source: {len(self.retracted_client_ids):,} clients and "
-                f"{len(self.retracted_encounter_ids):,} encounters, which the county must retract",
+                f"Taken back: {len(self.retracted.client_ids):,} clients and "
+                f"{len(self.retracted.encounter_ids):,} encounters, named in {RETRACTED_FILE} by "
+                "pseudonymous id; the county's next run takes them out of all that it holds",
             ]
         lines += ["", "Not kept, because it stands for no value or could not be read:"]
         lines += [
@@ -140,12 +141,4 @@ class EncodingReceipt:
         lines += [
             f"{each.file},{each.row},{each.column},{each.rule},{each.outcome}" for each in self.problems
         ]
-        return "\n".join(lines) + "\n"
-
-    def retractions_as_csv(self) -> str:
-        """What the county must retract, pseudonymous, as CSV: source, client_id, encounter_id, one of the ids
-        per line."""
-        lines = ["source,client_id,encounter_id"]
-        lines += [f"{self.source.name},{client_id}," for client_id in self.retracted_client_ids]
-        lines += [f"{self.source.name},,{encounter_id}" for encounter_id in self.retracted_encounter_ids]
         return "\n".join(lines) + "\n"

@@ -83,10 +83,10 @@ _MAPPING_HELP = (
 )
 @click.option("--problems", "problems_file", type=FILE, help="CSV file to write: file, row, column, rule.")
 @click.option(
-    "--retractions",
-    "retractions_file",
-    type=FILE,
-    help="CSV file to write: what your system marks as deleted, pseudonymous, for the county to retract.",
+    "--retracted",
+    "retracted_file",
+    type=EXISTING_FILE,
+    help="CSV file of what you take back (client_id, encounter_id: your own ids, one of them in each line).",
 )
 @click.option(
     "--part-2-program", is_flag=True, help="This agency's substance-use records are 42 CFR Part 2 records."
@@ -104,7 +104,7 @@ def encode(
     county_file: Path | None,
     covers_from: dt.datetime | None,
     problems_file: Path | None,
-    retractions_file: Path | None,
+    retracted_file: Path | None,
     part_2_program: bool,
 ) -> None:
     """Encode one month's raw extract into a delivery. Names, birth dates and SSNs stay here."""
@@ -134,11 +134,10 @@ def encode(
         code_lists=load_code_lists(choice),
         covers_from=covers_from.date() if covers_from else None,
         part2_program=part_2_program,
+        retracted_file=retracted_file,
     )
     if problems_file is not None:
         problems_file.write_text(receipt.problems_as_csv(), encoding="utf-8")
-    if retractions_file is not None:
-        retractions_file.write_text(receipt.retractions_as_csv(), encoding="utf-8")
     click.echo(receipt.as_text())
 
 

@@ -2,11 +2,15 @@
 
 import datetime as dt
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from linkage.errors import UsageError
 from pipelines.cli.root import FOLDER, cli, example, workspace_option
+
+if TYPE_CHECKING:
+    from pipelines.workspace import Workspace
 
 
 @cli.group(
@@ -48,6 +52,7 @@ def release_changes(workspace: Path) -> None:
 
     county = Workspace(workspace)
     county.settings()
+    _log(county, "look at what would be released")
     click.echo(prepared_as_text(county))
 
 
@@ -58,8 +63,10 @@ def release_list(workspace: Path) -> None:
     from pipelines.releases.release import current_release, list_releases
     from pipelines.workspace import Workspace
 
-    current = current_release(Workspace(workspace))
-    for published in list_releases(Workspace(workspace)):
+    county = Workspace(workspace)
+    county.settings()
+    current = current_release(county)
+    for published in list_releases(county):
         mark = "*" if current is not None and published.release_id == current.release_id else " "
         click.echo(f"{mark} {published.release_id}  {published.database}")
 
@@ -75,6 +82,8 @@ def release_recall(workspace: Path, delete: bool) -> None:
     county, today = Workspace(workspace), dt.datetime.now(dt.UTC).date()
     found = recall(county, today) if delete else releases_to_recall(county, today)
     for published in found:
+        if delete:
+            _log(county, "delete a recalled release", published.release_id)
         click.echo(f"{published.release_id}  {'deleted' if delete else published.database}")
     if not found:
         click.echo("No release holds what was retracted.")
@@ -88,7 +97,16 @@ def release_verify(workspace: Path) -> None:
     from pipelines.releases.release import list_releases, verify
     from pipelines.workspace import Workspace
 
-    problems = [problem for published in list_releases(Workspace(workspace)) for problem in verify(published)]
+    county = Workspace(workspace)
+    county.settings()
+    _log(county, "verify releases")
+    problems = [problem for published in list_releases(county) for problem in verify(published)]
     if problems:
         raise CheckFailedError("\n".join(problems))
     click.echo("Every release is as it was published.")
+
+
+def _log(county: "Workspace", what: str, about: str | None = None) -> None:
+    from quality.access_log import account, log_access
+
+    log_access(county.stewardship, account(), what, now=dt.datetime.now(dt.UTC), about=about)

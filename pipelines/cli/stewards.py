@@ -1,4 +1,4 @@
-"""Commands of stewards: decide, retract, review."""
+"""Commands of stewards: decide, retract, review, access-log."""
 
 import datetime as dt
 from pathlib import Path
@@ -92,17 +92,18 @@ def retract(
 ) -> None:
     """Record clients or encounters that must no longer be anywhere; the next run takes them out.
 
-    Sealed, expunged, consent revoked or deleted at the source: the reason is not recorded. Ids are pseudonymous, as
-    an agency's `encode --retractions` writes them. Afterwards `familiar-faces release recall` names the releases that
-    held them.
+    Sealed, expunged, consent revoked: the reason is not recorded. Ids are pseudonymous, as deliveries have them; what
+    an agency takes back itself comes with its delivery. Afterwards `familiar-faces release recall` names the releases
+    that held them.
     """
-    from pipelines.retraction import Tombstone, read_retraction_file, record_retractions, retractions
+    from linkage.tombstones import Tombstone, every_tombstone, read_retraction_file, record_tombstones
     from pipelines.workspace import Workspace
+    from quality.access_log import account, log_access
 
     county = Workspace(workspace)
     county.settings()
     if list_them:
-        click.echo(retractions(county).write_csv(), nl=False)
+        click.echo(every_tombstone(county.stewardship).write_csv(), nl=False)
         return
     now = dt.datetime.now(dt.UTC)
     effective_on = effective.date() if effective else now.date()
@@ -116,7 +117,8 @@ def retract(
             *(Tombstone(source=source, client_id=each, effective_on=effective_on) for each in clients),
             *(Tombstone(source=source, encounter_id=each, effective_on=effective_on) for each in encounters),
         ]
-    recorded = record_retractions(county, tombstones, recorded_by=recorded_by or "", now=now)
+    recorded = record_tombstones(county.stewardship, tombstones, recorded_by=recorded_by or "", now=now)
+    log_access(county.stewardship, account(), "record retractions", now=now)
     click.echo(
         f"{recorded} of {len(tombstones)} recorded, the others were there before. The next run takes them out; then "
         "run `familiar-faces release recall`."
@@ -185,3 +187,16 @@ def review_revoke(workspace: Path, steward: str) -> None:
     county.settings()
     ended = revoke_tokens(county.stewardship, steward, now=dt.datetime.now(dt.UTC))
     click.echo(f"{ended} token{'' if ended == 1 else 's'} revoked.")
+
+
+@cli.command("access-log", epilog=example("familiar-faces access-log --workspace county --since 2026-03-01"))
+@workspace_option
+@click.option("--since", type=click.DateTime(["%Y-%m-%d"]), help="Only from this day on.")
+def access_log(workspace: Path, since: dt.datetime | None) -> None:
+    """Print, as CSV, who looked at what at the desk, and who signed, published, verified or recalled a release."""
+    from pipelines.workspace import Workspace
+    from quality.access_log import accesses
+
+    county = Workspace(workspace)
+    county.settings()
+    click.echo(accesses(county.stewardship, since=since.date() if since else None).write_csv(), nl=False)

@@ -9,7 +9,6 @@ in one rename: whoever holds the old release open keeps it, whoever opens `curre
 import datetime as dt
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ import duckdb
 from linkage.errors import CheckFailedError, UsageError
 from pipelines.state import fingerprint
 from pipelines.workspace import Workspace
+from quality.access_log import account, log_access
 
 DATABASE_NAME = "familiar_faces.duckdb"
 MANIFEST_NAME = "manifest.json"
@@ -97,8 +97,9 @@ def publish(
         (draft / MANIFEST_NAME).write_text(
             json.dumps(manifest, indent=2, default=str) + "\n", encoding="utf-8"
         )
-        _open_to_readers(draft, readers_group)
         draft.replace(folder)
+    for published in list_releases(workspace):
+        _open_to_readers(published.folder, readers_group)
     release = read_release(folder)
     problems = changed_files(release)
     if problems:
@@ -212,12 +213,12 @@ def _quoted(text: str) -> str:
 
 
 def _open_to_readers(folder: Path, readers_group: str | None) -> None:
-    """Make a finished release read-only, and readable by the county's group where it names one: the release, and the
-    folder that it is in. The way to that folder is the county's to open.
+    """Make a finished release read-only, and readable by the county's group where it names one (now: it may have been
+    published before): the release, and the folder that it is in. The way to that folder is the county's to open.
     """
     files = sorted(folder.iterdir())
     if readers_group is None:
-        modes = [(0o400, files), (0o500, [folder])]
+        modes = [(0o400, files), (0o500, [folder]), (0o700, [folder.parent])]
     else:
         modes = [(0o440, files), (0o550, [folder]), (0o750, [folder.parent])]
     for mode, paths in modes:
@@ -245,14 +246,9 @@ def _point_current_at(workspace: Workspace, release: Release) -> None:
     draft.unlink(missing_ok=True)
     draft.symlink_to(release.release_id)
     draft.replace(link)
-    entry = {
-        "release_id": release.release_id,
-        "published_at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-    }
-    log = workspace.releases / "publications.jsonl"
-    with log.open("a", encoding="utf-8") as lines:
-        lines.write(json.dumps(entry) + "\n")
-    os.chmod(log, 0o600)  # noqa: PTH101
+    log_access(
+        workspace.stewardship, account(), "publish", now=dt.datetime.now(dt.UTC), about=release.release_id
+    )
 
 
 def _file_sha256(path: Path) -> str:

@@ -6,36 +6,28 @@ and must come from the desk's own pages; the Content-Security-Policy allows the 
 and nothing else, inline or from afar; nothing is cached.
 """
 
-import csv
-import datetime as dt
 import hmac
-import io
-import json
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
-from functools import cache
-from pathlib import Path
-from typing import Any
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from urllib.parse import parse_qs, urlsplit
 
-import jinja2
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from linkage.decisions import decisions_fingerprint, effective_decisions, every_decision
+from linkage.decisions import effective_decisions, every_decision
 from linkage.errors import FamiliarFacesError
 from linkage.model import comparison
-from linkage.pages import page_templates
 from linkage.source import declared_sources
+from quality.access_log import accesses, log_access
 from quality.desk.agreement import cohens_kappa
 from quality.desk.pictures import timelines, waterfall
 from quality.desk.queue import (
@@ -45,6 +37,8 @@ from quality.desk.queue import (
     queue_for,
     wants_second_review,
 )
+from quality.desk.release_pages import show_release, sign_release
+from quality.desk.retraction_pages import record_retractions, show_retractions
 from quality.desk.reviews import (
     NOTE_LENGTH,
     Answer,
@@ -58,10 +52,11 @@ from quality.desk.reviews import (
     standing_reviews,
     undo_last,
 )
-from quality.desk.sessions import SESSION_LASTS, Session, Sessions
+from quality.desk.sessions import SESSION_LASTS
 from quality.desk.snapshot import Case, Evidence, Snapshot, opened_snapshot
-from quality.desk.stewards import is_revoked_since, log_access, steward_of
-from quality.sign_off import Verdict, record_sign_off, sign_offs
+from quality.desk.stewards import is_revoked_since, steward_of
+from quality.desk.visit import Desk, Visit, csv_download, redirect, rendered
+from quality.sign_off import sign_offs
 
 COOKIE = "familiar_faces_desk"
 
@@ -81,7 +76,6 @@ _HEADERS = {
 _BEFORE_SIGN_IN = "familiar_faces_sign_in"
 _LARGEST_FORM = 16_384
 _ROWS_PER_PAGE = 100
-_COMMON = 0.1
 
 ANSWERS = {
     Answer.LINK: "One person",
@@ -98,59 +92,6 @@ DIFFERING_LEVELS = {("ssn", "last_four_differ"), ("birth_date", "years_close")}
 """Levels that differ beside each comparison's weakest, which always does."""
 
 
-def _now() -> dt.datetime:
-    return dt.datetime.now(dt.UTC)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Desk:
-    """What the application works on: the stewardship file, what the last run left (cases in `snapshot`, the account
-    of what it would release in `prepared`) and the link to the current release, of which only the name is read.
-
-    `hosts` are the host names it answers to; `clock` gives the time, with zone.
-    """
-
-    stewardship: Path
-    snapshot: Path
-    county: str
-    double_review_share: float
-    prepared: Path
-    current_release: Path
-    blind: bool = True
-    hosts: tuple[str, ...] = ("127.0.0.1", "localhost")
-    clock: Callable[[], dt.datetime] = _now
-    sessions: Sessions = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "sessions", Sessions(clock=self.clock))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Visit:
-    """One request of a signed-in steward."""
-
-    desk: Desk
-    request: Request
-    session: Session
-    form: Mapping[str, str]
-
-    @property
-    def steward(self) -> str:
-        """Who asks."""
-        return self.session.steward
-
-    def page(self, template: str, *, status_code: int = 200, **shown: Any) -> Response:
-        """A page of the desk."""
-        return _page(
-            template,
-            status_code=status_code,
-            csrf=self.session.csrf,
-            steward=self.steward,
-            county=self.desk.county,
-            **shown,
-        )
-
-
 def application(desk: Desk) -> Starlette:
     """The desk, ready to be served."""
     return Starlette(
@@ -163,7 +104,11 @@ def application(desk: Desk) -> Starlette:
             Route("/disagreements", _view(desk, disagreements)),
             Route("/release", _view(desk, show_release)),
             Route("/release", _view(desk, sign_release), methods=["POST"]),
+            Route("/retractions", _view(desk, show_retractions)),
+            Route("/retractions", _view(desk, record_retractions), methods=["POST"]),
             Route("/audit", _view(desk, audit)),
+            Route("/access", _view(desk, show_accesses)),
+            Route("/export/access.csv", _view(desk, export_accesses)),
             Route("/export/decisions.csv", _view(desk, export_decisions)),
             Route("/export/reviews.csv", _view(desk, export_reviews)),
             Route("/help", _view(desk, show_help)),
@@ -209,7 +154,7 @@ def next_case(visit: Visit) -> Response:
     """On to the case that the steward should label now."""
     with opened_snapshot(visit.desk.snapshot) as snapshot:
         queue = _work(visit, snapshot.cases()).queue
-    return _to(f"/case/{queue[0].case_id}" if queue else "/")
+    return redirect(f"/case/{queue[0].case_id}" if queue else "/")
 
 
 def show_case(visit: Visit, *, problem: str | None = None) -> Response:
@@ -226,7 +171,7 @@ def show_case(visit: Visit, *, problem: str | None = None) -> Response:
             )
         work = _work(visit, snapshot.cases())
         desk.sessions.open_case(visit.steward, case.case_id)
-        log_access(desk.stewardship, visit.steward, "case", now=desk.clock(), case_id=case.case_id)
+        visit.log("look at a case", case.case_id)
         return _case_page(visit, snapshot, case, work, problem)
 
 
@@ -257,13 +202,13 @@ def answer_case(visit: Visit) -> Response:
         )
     except FamiliarFacesError as error:
         return show_case(visit, problem=str(error))
-    return _to("/next")
+    return redirect("/next")
 
 
 def undo(visit: Visit) -> Response:
     """Take back the steward's last answer, and go to its case."""
     undone = undo_last(visit.desk.stewardship, steward=visit.steward, now=visit.desk.clock())
-    return _to("/" if undone is None else f"/case/{undone.case_id}")
+    return redirect("/" if undone is None else f"/case/{undone.case_id}")
 
 
 def disagreements(visit: Visit) -> Response:
@@ -278,72 +223,13 @@ def disagreements(visit: Visit) -> Response:
     return visit.page("disagreements.html.j2", disagreements=shown, answers=ANSWERS)
 
 
-def show_release(visit: Visit, *, problem: str | None = None) -> Response:
-    """What would be released, how it differs from the current release, and the form to sign or refuse it."""
-    desk = visit.desk
-    prepared = _prepared(desk)
-    if prepared is None:
-        return visit.page(
-            "message.html.j2",
-            title="Nothing to sign",
-            says="No run has prepared a release yet. Run `familiar-faces run`, then come back.",
-        )
-    signed = [each for each in sign_offs(desk.stewardship) if each.fingerprint == prepared["fingerprint"]]
-    log_access(desk.stewardship, visit.steward, "release page", now=desk.clock())
-    days = prepared["sign_off_good_for_days"]
-    return visit.page(
-        "release.html.j2",
-        status_code=409 if problem else 200,
-        problem=problem,
-        prepared=prepared,
-        is_current=desk.current_release.is_symlink()
-        and desk.current_release.readlink().name == prepared["release_id"],
-        decided_since=prepared["decisions"] != decisions_fingerprint(desk.stewardship),
-        signed=signed[::-1],
-        expired=bool(signed) and signed[-1].good_until(days) <= desk.clock(),
-        stopped=any(check["stops"] for check in prepared["checks"]["not_met"]),
-        note_length=NOTE_LENGTH,
-    )
-
-
-def sign_release(visit: Visit) -> Response:
-    """Record an approval or a refusal of exactly what was on the page."""
-    desk = visit.desk
-    prepared = _prepared(desk)
-    if prepared is None or visit.form.get("fingerprint") != prepared["fingerprint"]:
-        return show_release(visit, problem="A run has prepared something else since. Look again, then sign.")
-    try:
-        record_sign_off(
-            desk.stewardship,
-            prepared["fingerprint"],
-            visit.steward,
-            desk.clock(),
-            verdict=Verdict(visit.form.get("verdict", "")),
-            reason=visit.form.get("reason", "")[:NOTE_LENGTH],
-        )
-    except ValueError:
-        return show_release(visit, problem="Choose to approve or to refuse.")
-    except FamiliarFacesError as error:
-        return show_release(visit, problem=str(error))
-    log_access(desk.stewardship, visit.steward, "sign release", now=desk.clock())
-    return _to("/release")
-
-
-def _prepared(desk: Desk) -> dict[str, Any] | None:
-    if not desk.prepared.is_file():
-        return None
-    account: dict[str, Any] = json.loads(desk.prepared.read_text(encoding="utf-8"))
-    return account
-
-
 def audit(visit: Visit) -> Response:
     """Everything that was answered and decided, the latest first."""
     rows = every_review(visit.desk.stewardship)
     undone = {row["undoes"] for row in rows if row["undoes"]}
     decisions = every_decision(visit.desk.stewardship).reverse()
     pages = max(1, -(-max(len(rows), decisions.height) // _ROWS_PER_PAGE))
-    asked = visit.request.query_params.get("page", "1")
-    number = min(int(asked) if asked.isdecimal() and int(asked) > 0 else 1, pages)
+    number = _asked_page(visit, pages)
     first = (number - 1) * _ROWS_PER_PAGE
     return visit.page(
         "audit.html.j2",
@@ -359,14 +245,38 @@ def audit(visit: Visit) -> Response:
 
 def export_decisions(visit: Visit) -> Response:
     """Every decision ever recorded, as CSV."""
-    log_access(visit.desk.stewardship, visit.steward, "export decisions", now=visit.desk.clock())
-    return _csv("decisions.csv", every_decision(visit.desk.stewardship).to_dicts())
+    visit.log("export decisions")
+    return csv_download("decisions.csv", every_decision(visit.desk.stewardship).to_dicts())
 
 
 def export_reviews(visit: Visit) -> Response:
     """Every answer ever given, as CSV, in order."""
-    log_access(visit.desk.stewardship, visit.steward, "export reviews", now=visit.desk.clock())
-    return _csv("reviews.csv", every_review(visit.desk.stewardship)[::-1])
+    visit.log("export reviews")
+    return csv_download("reviews.csv", every_review(visit.desk.stewardship)[::-1])
+
+
+def show_accesses(visit: Visit) -> Response:
+    """Who looked at what, signed, published, recalled or took back, the latest first."""
+    logged = accesses(visit.desk.stewardship).reverse()
+    pages = max(1, -(-logged.height // _ROWS_PER_PAGE))
+    number = _asked_page(visit, pages)
+    return visit.page(
+        "access.html.j2",
+        accesses=logged.slice((number - 1) * _ROWS_PER_PAGE, _ROWS_PER_PAGE).to_dicts(),
+        number=number,
+        pages=pages,
+    )
+
+
+def export_accesses(visit: Visit) -> Response:
+    """The access log as CSV, in order."""
+    visit.log("export access log")
+    return csv_download("access.csv", accesses(visit.desk.stewardship).to_dicts())
+
+
+def _asked_page(visit: Visit, pages: int) -> int:
+    asked = visit.request.query_params.get("page", "1")
+    return min(int(asked) if asked.isdecimal() and int(asked) > 0 else 1, pages)
 
 
 def show_help(visit: Visit) -> Response:
@@ -377,8 +287,8 @@ def show_help(visit: Visit) -> Response:
 def sign_out(visit: Visit) -> Response:
     """End the visit."""
     visit.desk.sessions.end(visit.request.cookies.get(COOKIE))
-    log_access(visit.desk.stewardship, visit.steward, "sign out", now=visit.desk.clock())
-    response = _to("/sign-in")
+    visit.log("sign out")
+    response = redirect("/sign-in")
     response.delete_cookie(COOKIE)
     return response
 
@@ -496,22 +406,6 @@ def _grade(evidence: Evidence) -> str:
     return "agrees" if number == max(compared.level_names()) else "partly"
 
 
-def _rarity(share: float) -> str:
-    """How rare a shared value is, to one digit: enough to weigh it by, too little to tell it by."""
-    if share >= _COMMON:
-        return f"About {round(share * 100)} % of clients."
-    clients = 1 / share
-    digits = 10 ** (len(str(int(clients))) - 1)
-    return f"About 1 in {round(clients / digits) * digits:,} clients."
-
-
-def _likely(probability: float) -> str:
-    """A probability in per cent; none is ever certain."""
-    if probability > 0.999:
-        return "more than 99.9 %"
-    return "less than 0.1 %" if probability < 0.001 else f"{probability * 100:.1f} %"
-
-
 def _kind_labels() -> dict[tuple[str, str], str]:
     return {
         (source.name, kind.name): kind.label
@@ -532,7 +426,7 @@ def _view(desk: Desk, view: Callable[[Visit], Response]) -> Endpoint:
             is_revoked_since, desk.stewardship, session.steward, session.began_at
         ):
             desk.sessions.end(request.cookies.get(COOKIE))
-            return _to("/sign-in")
+            return redirect("/sign-in")
         form = await _form(request)
         if request.method == "POST" and not (
             form is not None and _same_origin(request) and session.allows(form.get("csrf", ""))
@@ -555,7 +449,7 @@ def _sign_in_page(desk: Desk) -> Endpoint:
     async def endpoint(request: Request) -> Response:
         csrf = secrets.token_urlsafe()
         token = request.query_params.get("token", "")
-        response = _page("sign_in.html.j2", csrf=csrf, token=token, problem=None, county=desk.county)
+        response = rendered("sign_in.html.j2", csrf=csrf, token=token, problem=None, county=desk.county)
         _set_cookie(response, _BEFORE_SIGN_IN, csrf, max_age=900)
         return response
 
@@ -576,7 +470,7 @@ def _sign_in(desk: Desk) -> Endpoint:
         token = form.get("token", "").strip()
         steward = await run_in_threadpool(steward_of, desk.stewardship, token, now=desk.clock())
         if steward is None:
-            return _page(
+            return rendered(
                 "sign_in.html.j2",
                 status_code=403,
                 csrf=expected,
@@ -585,7 +479,7 @@ def _sign_in(desk: Desk) -> Endpoint:
                 county=desk.county,
             )
         await run_in_threadpool(log_access, desk.stewardship, steward, "sign in", now=desk.clock())
-        response = _to("/")
+        response = redirect("/")
         cookie = desk.sessions.begin(steward)
         _set_cookie(response, COOKIE, cookie, max_age=int(SESSION_LASTS.total_seconds()))
         response.delete_cookie(_BEFORE_SIGN_IN)
@@ -623,7 +517,7 @@ def _same_origin(request: Request) -> bool:
 
 
 def _refused() -> Response:
-    return _page(
+    return rendered(
         "refused.html.j2",
         status_code=403,
         says="This form did not come from a page of this visit, so nothing was recorded. Go back and reload the page.",
@@ -631,45 +525,7 @@ def _refused() -> Response:
 
 
 async def _not_found(request: Request, error: Exception) -> Response:
-    return _page("refused.html.j2", status_code=404, says="There is no such page.")
-
-
-def _to(path: str) -> RedirectResponse:
-    return RedirectResponse(path, status_code=303)
-
-
-def _csv(name: str, rows: list[dict[str, Any]]) -> Response:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    if rows:
-        writer.writerow(rows[0])
-        writer.writerows([_harmless(value) for value in row.values()] for row in rows)
-    return Response(
-        text.getvalue(),
-        media_type="text/csv; charset=utf-8",
-        headers={"Content-Disposition": f'attachment; filename="{name}"'},
-    )
-
-
-def _harmless(value: Any) -> Any:
-    """A spreadsheet takes a text that begins so for a formula; a note may be anything."""
-    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
-
-
-def _page(template: str, *, status_code: int = 200, **shown: Any) -> HTMLResponse:
-    return HTMLResponse(_templates().get_template(template).render(**shown), status_code=status_code)
-
-
-@cache
-def _templates() -> jinja2.Environment:
-    return page_templates(
-        "quality.desk",
-        day=lambda text: text[:10],
-        minute=lambda text: text[:16].replace("T", " "),
-        likely=_likely,
-        rarity=_rarity,
-        signed=lambda weight: f"{weight:+.1f}".replace("-", "\N{MINUS SIGN}"),
-    )
+    return rendered("refused.html.j2", status_code=404, says="There is no such page.")
 
 
 class _SecureHeaders:

@@ -19,10 +19,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from linkage.decisions import Client, Decision, Judgement, add_decisions, opened_stewardship
+from linkage.decisions import Client, Decision, Judgement, add_decisions, opened_decisions
 from linkage.errors import UsageError
+from linkage.stewardship import opened_stewardship
 from quality.desk.snapshot import Case
-from quality.desk.stewards import append_only_triggers
 
 NOTE_LENGTH = 500
 
@@ -293,6 +293,8 @@ def _transaction(stewardship: Path) -> Iterator[sqlite3.Connection]:
 
 @contextlib.contextmanager
 def _opened(stewardship: Path) -> Iterator[sqlite3.Connection]:
-    with opened_stewardship(stewardship) as store:
-        store.executescript(_SCHEMA + append_only_triggers(("review",)))
+    with (
+        opened_decisions(stewardship),
+        opened_stewardship(stewardship, _SCHEMA, append_only=("review",)) as store,
+    ):
         yield store

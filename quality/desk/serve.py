@@ -5,7 +5,8 @@ import socket
 import uvicorn
 
 from linkage.errors import UsageError
-from quality.desk.app import Desk, application
+from quality.desk.app import application
+from quality.desk.visit import Desk
 
 
 def listening_socket(host: str, port: int) -> socket.socket:

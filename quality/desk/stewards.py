@@ -1,4 +1,4 @@
-"""Who may sit at the desk: tokens, issued by a command, kept as hashes, and the log of who looked at what.
+"""Who may sit at the desk: tokens, issued by a command and kept as hashes.
 
 A token has 256 random bits, so a plain SHA-256 of it cannot be guessed back; nothing here is ever changed or
 deleted. A one-time token opens the desk once.
@@ -12,8 +12,8 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
-from linkage.decisions import opened_stewardship
 from linkage.errors import UsageError
+from linkage.stewardship import opened_stewardship
 
 ONE_TIME_LASTS = dt.timedelta(minutes=15)
 TOKEN_LASTS = dt.timedelta(days=90)
@@ -40,15 +40,8 @@ create table if not exists steward_revocation (
     steward text not null,
     revoked_at text not null
 );
-create table if not exists desk_access (
-    access_number integer primary key,
-    steward text not null,
-    accessed_at text not null,
-    what text not null,
-    case_id text
-);
 """
-_APPEND_ONLY = ("steward_token", "steward_token_end", "steward_revocation", "desk_access")
+_APPEND_ONLY = ("steward_token", "steward_token_end", "steward_revocation")
 
 
 def issue_token(stewardship: Path, steward: str, *, now: dt.datetime, one_time: bool = False) -> str:
@@ -64,7 +57,6 @@ def issue_token(stewardship: Path, steward: str, *, now: dt.datetime, one_time: 
             "values (?, ?, ?, ?, ?)",
             (name, _hash(token), int(one_time), _text(now), _text(expires_at)),
         )
-    stewardship.chmod(0o600)
     return token
 
 
@@ -113,32 +105,10 @@ def is_revoked_since(stewardship: Path, steward: str, began_at: dt.datetime) -> 
     return row is not None
 
 
-def log_access(
-    stewardship: Path, steward: str, what: str, *, now: dt.datetime, case_id: str | None = None
-) -> None:
-    """Append who looked at what."""
-    with _opened(stewardship) as store:
-        store.execute(
-            "insert into desk_access (steward, accessed_at, what, case_id) values (?, ?, ?, ?)",
-            (steward, _text(now), what, case_id),
-        )
-
-
 @contextlib.contextmanager
 def _opened(stewardship: Path) -> Iterator[sqlite3.Connection]:
-    with opened_stewardship(stewardship) as store:
-        store.executescript(_SCHEMA + append_only_triggers(_APPEND_ONLY))
+    with opened_stewardship(stewardship, _SCHEMA, append_only=_APPEND_ONLY) as store:
         yield store
-
-
-def append_only_triggers(tables: tuple[str, ...]) -> str:
-    """SQL that refuses every update and delete on tables."""
-    return "".join(
-        f"create trigger if not exists {table}_is_never_{verb}d before {verb} on {table} "
-        f"begin select raise(abort, '{table} is only ever appended to'); end;\n"
-        for table in tables
-        for verb in ("update", "delete")
-    )
 
 
 def _hash(token: str) -> str:

@@ -91,6 +91,17 @@ def test_the_countys_group_can_reach_a_release_and_nobody_else(workspace):
     assert release.folder.stat().st_gid == workspace.releases.stat().st_gid == os.getgid()
 
 
+def test_a_group_that_is_named_later_can_reach_what_was_published_before(workspace):
+    published = publish_state(workspace)
+    assert stat.S_IMODE(published.database.stat().st_mode) == 0o400
+    group = grp.getgrgid(os.getgid()).gr_name
+    publish_state(workspace, {**STATE, "model": "m2"}, readers_group=group)
+    assert stat.S_IMODE(published.database.stat().st_mode) == 0o440
+    publish_state(workspace, {**STATE, "model": "m2"})
+    assert stat.S_IMODE(published.database.stat().st_mode) == 0o400
+    assert stat.S_IMODE(workspace.releases.stat().st_mode) == 0o700
+
+
 def test_a_reader_keeps_the_release_it_opened_while_the_next_is_published(workspace):
     publish_state(workspace)
     with duckdb.connect(workspace.releases / "current" / "familiar_faces.duckdb", read_only=True) as reader:

@@ -2,6 +2,8 @@
 
 import datetime as dt
 import gzip
+from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import duckdb
@@ -9,18 +11,14 @@ import polars as pl
 import pytest
 
 from linkage.decisions import Decision, Judgement, append_decisions, every_decision
-from linkage.encoding.columns import ENCOUNTERS_FILE, PEOPLE_FILE
+from linkage.encoding.columns import ENCOUNTERS_FILE, MANIFEST_FILE, PEOPLE_FILE, RETRACTED_FILE
+from linkage.encoding.manifest import read_manifest
+from linkage.encoding.retracted import Retractions, write_retracted
 from linkage.errors import UsageError
 from linkage.source import declared_sources
+from linkage.tombstones import Tombstone, every_tombstone, record_tombstones
 from pipelines.releases.release import current_release, list_releases, verify
-from pipelines.retraction import (
-    Tombstone,
-    read_retraction_file,
-    recall,
-    record_retractions,
-    releases_to_recall,
-    retractions,
-)
+from pipelines.retraction import recall, releases_to_recall
 from pipelines.run import refresh
 from tests.pipelines.simulated_county import open_release
 
@@ -69,7 +67,9 @@ def retracted(tiny_county, tmp_path_factory):
         ],
     )  # fmt: skip
     refresh(county.workspace)
-    record_retractions(county.workspace, [tombstone(("jail", jail))], recorded_by="A. Steward", now=NOW)
+    record_tombstones(
+        county.workspace.stewardship, [tombstone(("jail", jail))], recorded_by="A. Steward", now=NOW
+    )
     refresh(county.workspace)
     return county, jail, hospital, person
 
@@ -197,7 +197,7 @@ def test_an_encounter_can_be_retracted_alone(tiny_county, tmp_path):
         "select encounter_id, client_id from jail_encounter order by all limit 1"
     )
     mark = Tombstone(source="jail", encounter_id=encounter, effective_on=TODAY)
-    record_retractions(county.workspace, [mark], recorded_by="A", now=NOW)
+    record_tombstones(county.workspace.stewardship, [mark], recorded_by="A", now=NOW)
     refresh(county.workspace)
     assert tables_that_hold(county.workspace.warehouse, encounter) == []
     assert county.rows(f"select count(*) > 0 from jail_people where client_id = '{client}'") == [(True,)]
@@ -208,16 +208,16 @@ def test_a_retraction_of_tomorrow_takes_nothing_out_today(tiny_county, tmp_path)
     jail, *_ = two_clients_of_one_person(county)
     tomorrow = dt.datetime.now(dt.UTC).date() + dt.timedelta(days=1)
     mark = Tombstone(source="jail", client_id=jail, effective_on=tomorrow)
-    record_retractions(county.workspace, [mark], recorded_by="A", now=NOW)
+    record_tombstones(county.workspace.stewardship, [mark], recorded_by="A", now=NOW)
     refresh(county.workspace)
     assert files_that_hold(county.workspace.landing, jail)
-    assert retractions(county.workspace)["erased_at"].to_list() == [None]
+    assert every_tombstone(county.workspace.stewardship)["erased_at"].to_list() == [None]
 
 
 def test_the_current_release_is_not_deleted_before_another_replaced_it(tiny_county, tmp_path):
     county = tiny_county.copy(tmp_path / "workspace")
     jail, *_ = two_clients_of_one_person(county)
-    record_retractions(county.workspace, [tombstone(("jail", jail))], recorded_by="A", now=NOW)
+    record_tombstones(county.workspace.stewardship, [tombstone(("jail", jail))], recorded_by="A", now=NOW)
     with pytest.raises(UsageError, match="nothing has replaced it yet"):
         recall(county.workspace, TODAY)
     assert current_release(county.workspace) is not None
@@ -226,7 +226,7 @@ def test_the_current_release_is_not_deleted_before_another_replaced_it(tiny_coun
 def test_a_run_killed_while_rewriting_a_delivery_is_finished_by_the_next(tiny_county, tmp_path):
     county = tiny_county.copy(tmp_path / "workspace")
     jail, *_ = two_clients_of_one_person(county)
-    record_retractions(county.workspace, [tombstone(("jail", jail))], recorded_by="A", now=NOW)
+    record_tombstones(county.workspace.stewardship, [tombstone(("jail", jail))], recorded_by="A", now=NOW)
     folder = sorted((county.workspace.landing / "jail").glob("2*"))[0]
     folder.rename(folder.with_name(f".{folder.name}.with_retracted"))
     folder.with_name(f".{folder.name}.without_retracted").mkdir()
@@ -236,21 +236,26 @@ def test_a_run_killed_while_rewriting_a_delivery_is_finished_by_the_next(tiny_co
     assert files_that_hold(county.workspace.landing, jail) == []
 
 
-def test_a_retraction_file_is_read_as_the_encoder_writes_it(tmp_path):
-    file = tmp_path / "retractions.csv"
-    file.write_text("source,client_id,encounter_id\nshelter,abc,\nshelter,,def\n", encoding="utf-8")
-    read = read_retraction_file(file, TODAY)
-    assert [(each.client_id, each.encounter_id) for each in read] == [("abc", None), (None, "def")]
-    file.write_text("source,client_id,encounter_id\nshelter,Montgomery,Robert\n", encoding="utf-8")
-    with pytest.raises(UsageError, match="line 2: it needs a declared source") as raised:
-        read_retraction_file(file, TODAY)
-    assert "Montgomery" not in str(raised.value)
-
-
-def test_the_same_retraction_twice_is_one(tiny_county, tmp_path):
+def test_what_an_agency_takes_back_with_its_delivery_is_gone_after_the_run_that_takes_it(
+    tiny_county, tmp_path
+):
     county = tiny_county.copy(tmp_path / "workspace")
-    mark = tombstone(("jail", "abc"))
-    assert record_retractions(county.workspace, [mark, mark], recorded_by="A", now=NOW) == 1
-    assert record_retractions(county.workspace, [mark], recorded_by="A", now=NOW) == 0
-    with pytest.raises(UsageError, match="the name of whoever records it"):
-        record_retractions(county.workspace, [mark], recorded_by=" ", now=NOW)
+    jail, *_ = two_clients_of_one_person(county)
+    newest = sorted((county.workspace.landing / "jail").glob("2*"))[-1]
+    take_back(newest, jail)
+    refresh(county.workspace)
+    held = files_that_hold(county.workspace.root, jail, but={"stewardship.sqlite", "stewardship.sqlite-wal"})
+    to_recall = {release.release_id for release in releases_to_recall(county.workspace, TODAY)}
+    assert {Path(file).parts[1] for file in held} <= to_recall
+    (recorded,) = every_tombstone(county.workspace.stewardship).iter_rows(named=True)
+    assert recorded["recorded_by"] == f"Jail, delivery of {newest.name}"
+    assert recorded["erased_at"] is not None
+
+
+def take_back(delivery: Path, client_id: str) -> None:
+    """Make a delivery take a client back, as the encoder does it."""
+    listed = delivery / RETRACTED_FILE
+    write_retracted(listed, Retractions(client_ids=(client_id,)))
+    manifest = read_manifest((delivery / MANIFEST_FILE).read_text(encoding="utf-8"))
+    sums = {**manifest.sha256, RETRACTED_FILE: sha256(listed.read_bytes()).hexdigest()}
+    (delivery / MANIFEST_FILE).write_text(replace(manifest, sha256=sums).as_json(), encoding="utf-8")

@@ -23,6 +23,7 @@ import polars as pl
 
 from linkage.encoding.extract import BATCH_ROWS
 from linkage.encoding.receipt import RowProblems
+from linkage.encoding.retracted import Retractions
 from linkage.errors import UsageError
 from linkage.source import Source
 
@@ -65,14 +66,6 @@ class TemplateTable:
         """The frames, none of more than `batch_rows` rows."""
         for frame in self.frames():
             yield from frame.iter_slices(batch_rows)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Retractions:
-    """The agency's own ids of what its system marks as deleted; they leave as pseudonymous ids only."""
-
-    client_ids: tuple[str, ...] = ()
-    encounter_ids: tuple[str, ...] = ()
 
 
 @dataclass(kw_only=True)

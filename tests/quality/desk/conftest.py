@@ -2,9 +2,9 @@
 
 import pytest
 
-from quality.desk.app import Desk
 from quality.desk.snapshot import write_snapshot
 from quality.desk.stewards import issue_token
+from quality.desk.visit import Desk
 from tests.quality.desk.invented_cases import NOW, Browser, invented_case, review_cases, served
 
 
@@ -24,6 +24,7 @@ def desk(tmp_path, cases):
         double_review_share=0.0,
         prepared=tmp_path / "review" / "prepared.json",
         current_release=tmp_path / "releases" / "current",
+        to_recall=list,
         clock=lambda: NOW,
     )
 

@@ -14,9 +14,9 @@ import polars as pl
 
 from linkage.model import comparisons
 from linkage.review_cases import ReviewCases
-from quality.desk.app import Desk
 from quality.desk.serve import listening_socket, server_of
 from quality.desk.snapshot import Case
+from quality.desk.visit import Desk
 
 NOW = dt.datetime(2026, 3, 1, 12, tzinfo=dt.UTC)
 

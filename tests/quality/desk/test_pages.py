@@ -20,7 +20,16 @@ from quality.desk.stewards import issue_token
 from quality.sign_off import record_sign_off, sign_offs
 from tests.quality.desk.invented_cases import NOW, Browser, invented_case, review_cases, served
 
-PAGES = ["/", "/case/0000000000000001", "/disagreements", "/release", "/audit", "/help"]
+PAGES = [
+    "/",
+    "/case/0000000000000001",
+    "/disagreements",
+    "/release",
+    "/audit",
+    "/help",
+    "/retractions",
+    "/access",
+]
 
 
 class Inspected(HTMLParser):
@@ -48,7 +57,11 @@ class Inspected(HTMLParser):
             self.ids.append(given["id"])
         if tag == "label" and "for" in given:
             self.labelled.append(given["for"])
-        if tag == "input" and given.get("type") not in ("hidden", "checkbox"):
+        if tag in ("input", "select", "textarea") and given.get("type") not in (
+            "hidden",
+            "checkbox",
+            "radio",
+        ):
             self.inputs.append(given.get("id"))
         if tag in ("header", "nav", "main"):
             self.landmarks.append(tag)
@@ -57,7 +70,7 @@ class Inspected(HTMLParser):
 def test_without_a_visit_every_page_leads_to_sign_in(desk):
     with served(desk) as port:
         browser = Browser(port)
-        for page in [*PAGES, "/next", "/export/decisions.csv", "/export/reviews.csv"]:
+        for page in [*PAGES, "/next", "/export/decisions.csv", "/export/reviews.csv", "/export/access.csv"]:
             browser.get(page)
             assert (browser.status, browser.headers["location"]) == (303, "/sign-in"), page
         browser.post("/case/0000000000000001", {"answer": "link"})

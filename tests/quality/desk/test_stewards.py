@@ -11,7 +11,6 @@ from quality.desk.stewards import (
     TOKEN_LASTS,
     is_revoked_since,
     issue_token,
-    log_access,
     revoke_tokens,
     steward_of,
 )
@@ -54,11 +53,10 @@ def test_the_file_holds_no_token_and_only_its_owner_reads_it(stewardship):
     assert stewardship.stat().st_mode & 0o777 == 0o600
 
 
-@pytest.mark.parametrize("table", ["steward_token", "steward_token_end", "desk_access"])
+@pytest.mark.parametrize("table", ["steward_token", "steward_token_end"])
 @pytest.mark.parametrize("statement", ["delete from {}", "update {} set rowid = rowid + 1"])
 def test_nothing_of_it_can_be_changed(stewardship, table, statement):
     steward_of(stewardship, issue_token(stewardship, "A", now=NOW, one_time=True), now=NOW)
-    log_access(stewardship, "A", "case", now=NOW, case_id="0")
     with (
         sqlite3.connect(stewardship) as store,
         pytest.raises(sqlite3.IntegrityError, match="only ever appended"),

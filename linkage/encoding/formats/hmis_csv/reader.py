@@ -10,7 +10,7 @@ from pathlib import Path
 import polars as pl
 
 from linkage.encoding.columns import raw_encounter_columns
-from linkage.encoding.formats import Retractions, TemplateExtract, TemplateTable, within_window
+from linkage.encoding.formats import TemplateExtract, TemplateTable, within_window
 from linkage.encoding.formats.hmis_csv.clients import CLIENT_COLUMNS, CLIENT_NAMES, Version, people_of
 from linkage.encoding.formats.hmis_csv.codes import (
     BED_NIGHT,
@@ -25,6 +25,7 @@ from linkage.encoding.formats.hmis_csv.codes import (
 )
 from linkage.encoding.formats.text_tables import ExportFiles, TextTable
 from linkage.encoding.receipt import LEFT_OUT, RowProblems
+from linkage.encoding.retracted import Retractions
 from linkage.errors import UsageError
 from linkage.source import declared_sources
 
