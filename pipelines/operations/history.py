@@ -1,20 +1,20 @@
 """Dagster's history of a workspace's runs, kept in the workspace, and quick to write.
 
-Dagster writes each event with a connection of its own and waits for the disk twice, at the commit and at the close.
-With a few hundred checks in a run that takes longer than the checks. The history is a convenience (the warehouse and
-the releases do not depend on it), so it is written in SQLite's mode NORMAL: a loss of power may cost the last
-events, never the file.
+Dagster opens the file anew for every event, compiles the statement anew, and waits for the disk twice, at the
+commit and at the close. With a few hundred checks in a run that takes longer than the checks. `KeptOpenEventLog` keeps
+the files open instead. The history is a convenience (the warehouse and the releases do not depend on it), so it is
+written in SQLite's mode NORMAL: a loss of power may cost the last events, never the file.
 """
 
 import contextlib
 import os
-import sqlite3
+from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Any
 
 from dagster import DagsterInstance
-from sqlalchemy import event
-from sqlalchemy.engine import Engine
+from dagster._core.storage.event_log import SqliteEventLogStorage
+from sqlalchemy import Connection, Engine, create_engine, event
 
 from pipelines.workspace import Workspace
 
@@ -43,42 +43,76 @@ run_retries:
 compute_logs:
   module: dagster._core.storage.noop_compute_log_manager
   class: NoOpComputeLogManager
+event_log_storage:
+  module: pipelines.operations.history
+  class: KeptOpenEventLog
+  config:
+    base_dir:
+      env: FAMILIAR_FACES_RUN_HISTORY
 """
+_BUSY_SECONDS = 60
+_FILES_KEPT_OPEN = 4
+
+
+class KeptOpenEventLog(SqliteEventLogStorage):
+    """Dagster's own event log with the files of the latest runs kept open, and the statements kept compiled."""
+
+    def __init__(self, base_dir: str, inst_data: Any = None) -> None:
+        self._engines: OrderedDict[str, Engine] = OrderedDict()
+        super().__init__(base_dir, inst_data)
+
+    @classmethod
+    def from_config_value(cls, inst_data: Any, config_value: Any) -> "KeptOpenEventLog":
+        """What dagster.yaml asks for."""
+        return cls(inst_data=inst_data, **config_value)
+
+    def dispose(self) -> None:
+        """Close the files."""
+        with self._db_lock:
+            for engine in self._engines.values():
+                engine.dispose()
+            self._engines.clear()
+        super().dispose()
+
+    @contextlib.contextmanager
+    def _connect(self, shard: str) -> Iterator[Connection]:
+        with self._db_lock:
+            engine = self._engine(shard)
+            if shard not in self._initialized_dbs:
+                self._initdb(engine)
+                self._initialized_dbs.add(shard)
+            with engine.connect() as connection, connection.begin():
+                yield connection
+
+    def _engine(self, shard: str) -> Engine:
+        if shard not in self._engines:
+            engine = create_engine(self.conn_string_for_shard(shard), connect_args={"timeout": _BUSY_SECONDS})
+            event.listen(engine, "connect", _not_waiting_for_the_disk)
+            self._engines[shard] = engine
+        self._engines.move_to_end(shard)
+        while len(self._engines) > _FILES_KEPT_OPEN:
+            _, least_used = self._engines.popitem(last=False)
+            least_used.dispose()
+        return self._engines[shard]
+
+
+def _not_waiting_for_the_disk(connection: Any, _: Any) -> None:
+    connection.execute("pragma synchronous = normal")
 
 
 def write_instance_settings(workspace: Workspace) -> dict[str, str]:
     """Write the settings of the workspace's Dagster instance; the environment variables that make Dagster use it."""
     (workspace.dagster_home / "dagster.yaml").write_text(_INSTANCE_SETTINGS, encoding="utf-8")
-    return {"DAGSTER_HOME": str(workspace.dagster_home), "DAGSTER_DISABLE_TELEMETRY": "yes"}
+    return {
+        "DAGSTER_HOME": str(workspace.dagster_home),
+        "DAGSTER_DISABLE_TELEMETRY": "yes",
+        "FAMILIAR_FACES_RUN_HISTORY": str(workspace.dagster_home / "history" / "runs"),
+    }
 
 
 @contextlib.contextmanager
 def open_history(workspace: Workspace) -> Iterator[DagsterInstance]:
     """The Dagster instance of the workspace."""
     os.environ.update(write_instance_settings(workspace))
-    with _without_waiting_for_the_disk(), DagsterInstance.get() as instance:
+    with DagsterInstance.get() as instance:
         yield instance
-
-
-@contextlib.contextmanager
-def _without_waiting_for_the_disk() -> Iterator[None]:
-    # The last connection to close writes the log back into the file, so one to each file stays open meanwhile.
-    kept_open: dict[str, sqlite3.Connection] = {}
-
-    def on_connect(connection: Any, _: Any) -> None:
-        if not isinstance(connection, sqlite3.Connection):
-            return
-        connection.execute("pragma synchronous = normal")
-        file = connection.execute("pragma database_list").fetchall()[0][2]
-        # A file that is only being made has no write-ahead log yet, so whoever opens it now would not hold the log.
-        if file not in kept_open and connection.execute("pragma journal_mode").fetchall() == [("wal",)]:
-            kept_open[file] = sqlite3.connect(file, check_same_thread=False)
-            kept_open[file].execute("select count(*) from sqlite_master").fetchall()
-
-    event.listen(Engine, "connect", on_connect)
-    try:
-        yield
-    finally:
-        event.remove(Engine, "connect", on_connect)
-        for connection in kept_open.values():
-            connection.close()

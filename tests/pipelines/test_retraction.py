@@ -245,8 +245,10 @@ def test_what_an_agency_takes_back_with_its_delivery_is_gone_after_the_run_that_
     take_back(newest, jail)
     refresh(county.workspace)
     held = files_that_hold(county.workspace.root, jail, but={"stewardship.sqlite", "stewardship.sqlite-wal"})
-    to_recall = {release.release_id for release in releases_to_recall(county.workspace, TODAY)}
+    today = dt.datetime.now(dt.UTC).date()
+    to_recall = {release.release_id for release in releases_to_recall(county.workspace, today)}
     assert {Path(file).parts[1] for file in held} <= to_recall
+    assert len(to_recall) == 1
     (recorded,) = every_tombstone(county.workspace.stewardship).iter_rows(named=True)
     assert recorded["recorded_by"] == f"Jail, delivery of {newest.name}"
     assert recorded["erased_at"] is not None

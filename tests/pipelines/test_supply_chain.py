@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -29,9 +30,10 @@ sys.addaudithook(_watch)
 """
 
 
-@pytest.fixture
-def watched(tmp_path):
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory):
     """Runs Python where every connection that would leave the machine is noted and refused."""
+    tmp_path = tmp_path_factory.mktemp("watched")
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "sitecustomize.py").write_text(WATCH)
     attempts = tmp_path / "attempts"
@@ -58,7 +60,9 @@ def watched(tmp_path):
             text=True,
             check=False,
         )
-        return finished, attempts.read_text() if attempts.exists() else ""
+        noted = attempts.read_text() if attempts.exists() else ""
+        attempts.unlink(missing_ok=True)
+        return finished, noted
 
     return watched
 
@@ -69,15 +73,40 @@ def test_the_watch_sees_an_attempt_to_connect(watched):
     assert "socket.getaddrinfo" in attempts
 
 
-@pytest.mark.slow
-def test_a_run_to_a_release_succeeds_without_a_network_and_asks_for_none(watched, tiny_county, tmp_path):
-    county = tiny_county.copy(tmp_path / "workspace")
+@pytest.fixture(scope="module")
+def ran(watched, tiny_county, tmp_path_factory):
+    """A month delivered and the command run; what the command said, tried to reach, and which files it wrote."""
+    county = tiny_county.copy(tmp_path_factory.mktemp("ran") / "workspace")
     county.deliver(county.months[2])
-    before = current_release(county.workspace).release_id
+    released = current_release(county.workspace).release_id
+    began = time.time_ns()
     finished, attempts = watched("-m", "pipelines.cli", "run", "--workspace", county.workspace.root)
+    written = [
+        path
+        for path in county.workspace.root.rglob("*")
+        if not path.is_symlink() and path.stat().st_ctime_ns > began
+    ]
+    return county.workspace, released, finished, attempts, written
+
+
+@pytest.mark.slow
+def test_a_run_to_a_release_succeeds_without_a_network_and_asks_for_none(ran):
+    workspace, released_before, finished, attempts, _ = ran
     assert finished.returncode == 0, finished.stderr
     assert attempts == ""
-    assert current_release(county.workspace).release_id != before
+    assert current_release(workspace).release_id != released_before
+
+
+@pytest.mark.slow
+def test_whatever_a_run_writes_is_its_owners_alone(ran):
+    workspace, *_, written = ran
+    assert {path.relative_to(workspace.root).parts[0] for path in written} >= {
+        "warehouse.duckdb", "stewardship.sqlite", "quality_docs", "releases", "returns", "briefs", "review", "dagster",
+        "run_summaries",
+    }  # fmt: skip
+    # What the fixtures made in this process is not the command's.
+    made_before = {workspace.dagster_home, *workspace.dagster_home.rglob("*"), workspace.returns}
+    assert [path for path in written if path not in made_before and path.stat().st_mode & 0o077] == []
 
 
 def test_the_licence_list_is_current():
