@@ -78,6 +78,9 @@ _CONVERGED_BELOW = 1e-3
 """Learning has settled when no m changed by more than this in its last iteration."""
 
 
+_NEEDED = {"first_name", "last_name", "birth_date"}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Model:
     """A trained model: Splink's settings with what was learned, the calibration, and how training went.
@@ -99,6 +102,11 @@ class Model:
         used = {name: part for name, part in self._contents().items() if name != "training"}
         digest = hashlib.sha256(json.dumps(used, sort_keys=True).encode()).hexdigest()
         return f"v{MODEL_FILE_VERSION}-{digest[:8]}"
+
+    @property
+    def learned_too_little(self) -> bool:
+        """Whether names or birth dates weigh nothing, for want of probable matches: it links hardly anybody."""
+        return not _NEEDED.isdisjoint(self.training.get("left_out", ()))
 
     def refuse_half_trained(self) -> None:
         """Raise UsageError when a comparison was not learned: Splink would only warn, and guess."""

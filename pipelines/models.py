@@ -6,7 +6,7 @@ from linkage.errors import UsageError
 from linkage.training import Model
 from pipelines.workspace import Workspace
 
-_NEWEST = "newest"
+NEWEST = "newest"
 
 
 def keep_model(workspace: Workspace, model: Model) -> Path:
@@ -18,7 +18,7 @@ def keep_model(workspace: Workspace, model: Model) -> Path:
         draft.replace(path)
     newest = workspace.models / ".newest"
     newest.write_text(model.version, encoding="ascii")
-    newest.replace(workspace.models / _NEWEST)
+    newest.replace(workspace.models / NEWEST)
     return path
 
 
@@ -27,8 +27,8 @@ def chosen_model(workspace: Workspace, choice: str) -> Model | None:
 
     Raises UsageError when the version it names is not there.
     """
-    newest = workspace.models / _NEWEST
-    if choice == _NEWEST:
+    newest = workspace.models / NEWEST
+    if choice == NEWEST:
         if not newest.exists():
             return None
         choice = newest.read_text(encoding="ascii").strip()
@@ -36,7 +36,7 @@ def chosen_model(workspace: Workspace, choice: str) -> Model | None:
     if not path.exists():
         known = ", ".join(sorted(file.stem for file in workspace.models.glob("*.json"))) or "none"
         raise UsageError(
-            f"county.toml, [linkage] model: there is no {path}. Trained models: {known}; or set it to {_NEWEST!r}."
+            f"county.toml, [linkage] model: there is no {path}. Trained models: {known}; or set it to {NEWEST!r}."
         )
     return Model.load(path)
 

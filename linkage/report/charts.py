@@ -37,8 +37,9 @@ class SplinkCharts:
 def splink_charts(
     con: DuckDBPyConnection, model: "Model", *, scored_pair: str, cases: Sequence[Mapping[str, Any]]
 ) -> SplinkCharts:
-    """Charts of the model (`match_weights`, `m_and_u`), of all scored pairs (`weight_histogram`), of the records in
-    the workbench's `compared_record` (`unlinkables`) and of `cases` (`waterfall`, where there are any).
+    """Charts of the model (`match_weights`, `m_and_u`), of all scored pairs (`weight_histogram`, where there are two
+    that differ: Splink divides by their range), of the records in the workbench's `compared_record` (`unlinkables`)
+    and of `cases` (`waterfall`, where there are any).
 
     `scored_pair` is the table of pairs as the connection sees it. A case is a row of
     `sampled_case` (`linkage.report.page`): its levels, the shares of the names in common and the unadjusted match
@@ -60,9 +61,10 @@ def splink_charts(
         charts = {
             "match_weights": linker.visualisations.match_weights_chart(),
             "m_and_u": linker.visualisations.m_u_parameters_chart(),
-            "weight_histogram": linker.visualisations.match_weights_histogram(weighed),
             "unlinkables": linker.evaluation.unlinkables_chart(x_col="match_weight"),
         }
+        if _differ(con, "weighed_pair"):
+            charts["weight_histogram"] = linker.visualisations.match_weights_histogram(weighed)
         if cases:
             charts["waterfall"] = linker.visualisations.waterfall_chart(
                 [_as_splink_has_it(model, case) for case in cases], remove_sensitive_data=True
@@ -74,6 +76,14 @@ def splink_charts(
     finally:
         logger.setLevel(level)
     return SplinkCharts(specifications=specifications, libraries=_scripts(page)[:_LIBRARIES])
+
+
+def _differ(con: DuckDBPyConnection, pairs: str) -> bool:
+    return bool(
+        con.execute(f"select coalesce(max(match_weight) > min(match_weight), false) from {pairs}").fetchall()[
+            0
+        ][0]
+    )
 
 
 _HEADING = {"labelOrient": "top", "labelAnchor": "start", "labelAlign": "left", "labelFontWeight": "bold"}

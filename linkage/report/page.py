@@ -170,6 +170,7 @@ def render(
             adjustments=adjustments(model.parameters.profile),
             learned=model.parameters.levels,
             reliability=_reliability(model),
+            learned_too_little=model.learned_too_little,
             threshold_picture=_threshold_picture(training, link_weight),
             estimates=sorted(training.get("link_estimates", ()), key=lambda each: each["link_weight"]),
             charts={

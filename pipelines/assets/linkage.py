@@ -12,6 +12,7 @@ from linkage.changes import score_changes, why_everything
 from linkage.clustering import cluster as cluster_clients
 from linkage.decisions import effective_decisions
 from linkage.errors import CheckFailedError
+from linkage.progress import say
 from linkage.records import build_source_record
 from linkage.registry import update_registry
 from linkage.scoring import LEAST_WEIGHT_KEPT, ScoringReport, score
@@ -19,7 +20,7 @@ from linkage.source import declared_sources
 from linkage.spark import SparkScoring, score_through_spark
 from linkage.training import Model, train
 from pipelines.assets.deliveries import delivery_assets
-from pipelines.models import chosen_model, keep_model
+from pipelines.models import NEWEST, chosen_model, keep_model
 from pipelines.resources import WAREHOUSE_POOL, CountyWorkspace
 from pipelines.state import default_as_of
 from pipelines.workspace import Workspace
@@ -62,13 +63,20 @@ def linkage_model(county: CountyWorkspace, config: Training) -> dg.MaterializeRe
     workspace = county.open()
     policy = workspace.settings().linkage
     model = None if config.retrain else chosen_model(workspace, policy.model)
-    trained = model is None
-    if model is None:
+    # Learned again while there is too little to learn from: what a first small delivery taught must not stay.
+    trained = model is None or (policy.model == NEWEST and model.learned_too_little)
+    if model is None or trained:
         with county.warehouse() as connection:
             model = train(connection, seed=TRAINING_SEED, largest_block=policy.largest_block)
         # Kept as the newest, a model that no run can use would fail every later run too.
         model.refuse_half_trained()
         keep_model(workspace, model)
+    if model.learned_too_little:
+        say(
+            "Too few records are of the same people to learn from, so hardly anybody will be linked; this is tried "
+            "again at every run. Deliver more months, or name a model of another county in county.toml, [linkage] "
+            "model."
+        )
     return dg.MaterializeResult(
         metadata={
             "version": model.version,

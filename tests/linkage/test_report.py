@@ -19,11 +19,18 @@ from linkage.alternatives import (
     labels_of,
     weighed_clients,
 )
+from linkage.clustering import cluster
 from linkage.evaluation import Agreement, client_groups, evaluate
 from linkage.measures import measure_linkage, write_measures
 from linkage.model import blocking_rules, comparisons
+from linkage.records import build_source_record
 from linkage.report.page import MethodComparison, Truth, gather, render
+from linkage.scoring import LEAST_WEIGHT_KEPT, score
+from linkage.source import declared_sources
+from linkage.training import train
 from tests.browser import opened_page
+from tests.linkage.conftest import LinkedCounty
+from tests.linkage.invented import invented_county, load
 
 AS_OF = dt.date(2024, 12, 31)
 SPLINK_CHARTS = 5
@@ -248,3 +255,22 @@ def test_methods_are_held_against_each_other_at_no_less_precision():
     assert best_f1(results).threshold == 1
     assert at_precision(results, 0.93).threshold == 2
     assert at_precision(results, 0.999) is None
+
+
+def test_a_county_too_small_to_learn_from_has_a_page_that_says_so(con):
+    load(con, invented_county(8))
+    build_source_record(con, list(declared_sources().values()))
+    model = train(con, seed=1)
+    scoring = score(con, model, lower_weight=LEAST_WEIGHT_KEPT)
+    linked = LinkedCounty(
+        con=con, model=model, scoring=scoring, clustering=cluster(con, model), truth=pl.DataFrame()
+    )
+    con.execute(
+        "create table person_crosswalk as select source, client_id, 'p' || cluster_id as person_id from cluster"
+    ).fetchall()
+    measures = measure_linkage(con, model, link_weight=model.calibration.link_weight, as_of_year=AS_OF.year)
+    write_measures(con, measures)
+    html = rendered(con, linked)
+    assert model.learned_too_little
+    assert "Too few records are of the same people to learn from" in html
+    assert "chart-weight_histogram" not in html
