@@ -1,6 +1,6 @@
 """One asset per SQL file: the relation's header gives its description and inputs, its text the columns.
 
-Beside them the two assets that bring the county file into SQL: what this run is made with, and the cohorts.
+Beside them what no query makes: what this run is made with and the cohorts, from the county file, and what is withheld.
 """
 
 import datetime as dt
@@ -14,7 +14,9 @@ from pydantic import Field
 from linkage.errors import UsageError
 from linkage.source import declared_sources
 from pipelines.cohorts import build_cohort_inputs
+from pipelines.disclosure import AGGREGATES, build_withheld_cell
 from pipelines.relations import Relation, build, column_lineage, describe, described_inputs, load_relations
+from pipelines.releases.release import list_releases
 from pipelines.resources import WAREHOUSE_POOL, CountyWorkspace
 from pipelines.state import default_as_of
 
@@ -86,6 +88,21 @@ def cohort_definition(county: CountyWorkspace) -> dg.MaterializeResult:  # type:
     return dg.MaterializeResult(metadata={"cohorts": [cohort.name for cohort in cohorts]})
 
 
+@dg.asset(
+    deps=sorted(aggregate.counts for aggregate in AGGREGATES.values()),
+    group_name="staging",
+    description="Which cells of the published aggregates are withheld, so that nobody can tell that one is of few.",
+    kinds={"duckdb"},
+    pool=WAREHOUSE_POOL,
+)
+def withheld_cell(county: CountyWorkspace) -> dg.MaterializeResult:  # type: ignore[type-arg]  # noqa: D103
+    earlier = list_releases(county.open())
+    with county.warehouse() as connection:
+        withheld = build_withheld_cell(connection, earlier=[release.database for release in earlier])
+        describe(connection, described_inputs()["withheld_cell"])
+    return dg.MaterializeResult(metadata={"cells_withheld": withheld, "releases_compared": len(earlier)})
+
+
 def relation_asset(relation: Relation) -> dg.AssetsDefinition:
     """The asset that makes one relation of sql/."""
 
@@ -140,5 +157,6 @@ def _table_metadata(connection: DuckDBPyConnection, relation: Relation) -> dict[
 mart_assets = [
     run_parameter,
     cohort_definition,
+    withheld_cell,
     *(relation_asset(relation) for relation in load_relations().values()),
 ]

@@ -6,7 +6,7 @@
 -- Numbers from few people are withheld.
 --
 -- Grain: one row per measure and month.
--- Inputs: crisis_contact_count, run_parameter
+-- Inputs: crisis_contact_count, withheld_cell
 -- Order: measure, month
 -- Columns:
 --   measure: released_then_<ems, ed or either>_<72_hours or 14_days>, booked_after_<ems, ed or either>_<7
@@ -20,24 +20,14 @@
 with judged as (
     select
         crisis_contact_count.*,
-        run_parameter.small_cell_threshold as least,
-        crisis_contact_count.people between 1 and run_parameter.small_cell_threshold - 1
-        or crisis_contact_count.people_of_whom between 1 and run_parameter.small_cell_threshold - 1
-        or crisis_contact_count.people_beside between 1 and run_parameter.small_cell_threshold
-        - 1 as is_small,
+        coalesce(not withheld_cell.left_out_only, false) as is_withheld,
+        withheld_cell.cell is not null as hides_left_out,
     from crisis_contact_count
-    cross join run_parameter
-),
-
--- Those with either contact and those with one of them give away the others, so the three stand or fall
--- together.
-withheld as (
-    select
-        *,
-        bool_or(is_small) over (
-            partition by month, regexp_replace(measure, '_(ems|ed|either)_([0-9])', '_contact_\2')
-        ) as is_withheld,
-    from judged
+    left join withheld_cell
+        on
+            withheld_cell.relation = 'crisis_contact_measure'
+            and withheld_cell.cell
+            = concat_ws('|', crisis_contact_count.measure, crisis_contact_count.month, 'all', 'all')
 )
 
 select
@@ -46,10 +36,11 @@ select
     if(is_withheld, null, numerator / nullif(denominator, 0)) as value,
     if(is_withheld, null, numerator) as numerator,
     if(is_withheld, null, denominator) as denominator,
-    case when not is_withheld and (left_out = 0 or left_out >= least) then left_out end as left_out,
+    if(hides_left_out, null, left_out) as left_out,
     case
         when is_withheld then 'Withheld: the counts are small, or would give away one that is.'
+        when hides_left_out
+            then 'How many were left out is withheld: it is few, or would give away that it is.'
         when denominator = 0 then 'Nobody could be followed for the whole time.'
-        when left_out > 0 and left_out < least then 'How many were left out is withheld: it is few.'
     end as note,
-from withheld
+from judged

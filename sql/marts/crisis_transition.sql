@@ -7,7 +7,7 @@
 -- county's threshold are withheld; steps that nobody made have no row.
 --
 -- Grain: one row per counting, from_kind, to_kind and gap.
--- Inputs: crisis_step, person, run_parameter
+-- Inputs: crisis_transition_count, withheld_cell
 -- Order: counting, from_kind, to_kind, gap
 -- Columns:
 --   counting: encounters or episodes.
@@ -19,30 +19,17 @@
 --   transitions: Steps; empty where they are withheld.
 --   people: People who made one; empty where they are withheld.
 --   note: Why numbers are missing, where they are.
-with counted as (
-    select
-        crisis_step.counting,
-        crisis_step.from_kind,
-        crisis_step.to_kind,
-        crisis_step.gap,
-        count(*) as transitions,
-        count(distinct crisis_step.person_id) as people,
-    from crisis_step
-    inner join person on person.person_id = crisis_step.person_id
-    cross join run_parameter
-    where
-        crisis_step.gap <> 'over 30 d'
-        and (run_parameter.include_minors or person.is_minor is distinct from true)
-    group by all
-)
-
 select
     counted.counting,
     counted.from_kind,
     counted.to_kind,
     counted.gap,
-    if(counted.people < run_parameter.small_cell_threshold, null, counted.transitions) as transitions,
-    if(counted.people < run_parameter.small_cell_threshold, null, counted.people) as people,
-    if(counted.people < run_parameter.small_cell_threshold, 'Withheld: few people.', null) as note,
-from counted
-cross join run_parameter
+    if(withheld_cell.cell is null, counted.transitions, null) as transitions,
+    if(withheld_cell.cell is null, counted.people, null) as people,
+    if(withheld_cell.cell is not null, 'Withheld: few people, or few since it was published.', null) as note,
+from crisis_transition_count as counted
+left join withheld_cell
+    on
+        withheld_cell.relation = 'crisis_transition'
+        and withheld_cell.cell
+        = concat_ws('|', counted.counting, counted.gap, counted.from_kind, counted.to_kind)

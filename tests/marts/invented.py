@@ -8,6 +8,7 @@ import duckdb
 
 from linkage.source import declared_sources
 from pipelines.cohorts import parse_cohorts
+from pipelines.disclosure import AGGREGATES, build_withheld_cell
 from pipelines.relations import create_encounter_kind, load_relations
 
 AS_OF = dt.date(2025, 1, 1)
@@ -197,7 +198,14 @@ def build_up_to(connection: duckdb.DuckDBPyConnection, *names: str) -> None:
         need(name)
     for name in relations:
         if name in needed:
+            withhold_for(connection, name)
             connection.execute(f"create or replace table {name} as {relations[name].query}").fetchall()
+
+
+def withhold_for(connection: duckdb.DuckDBPyConnection, name: str) -> None:
+    """Decide what of a published aggregate is withheld, where the relation of this name is one."""
+    if name in AGGREGATES:
+        build_withheld_cell(connection, earlier=(), relations=[name])
 
 
 def cohort(rule, name="tested"):

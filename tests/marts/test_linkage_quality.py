@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from pipelines.cohorts import build_cohort_inputs
 from pipelines.relations import build, load_relations
-from tests.marts.invented import booking, build_up_to, cohort, night, rows, visit, warehouse
+from tests.marts.invented import booking, build_up_to, cohort, night, rows, visit, warehouse, withhold_for
 
 THRESHOLD = 11
 
@@ -99,6 +99,7 @@ def published(measures, encounters=None):
             build_cohort_inputs(
                 connection, [cohort({"count": ["booking"], "at_least": 4, "within_months": 12}, "often")]
             )
+        withhold_for(connection, name)
         build(connection, relation)
     return {
         (measure, slice_): (value, numerator, denominator)

@@ -17,7 +17,7 @@ from pipelines.relations import (
     parse_relation,
     tables_read,
 )
-from tests.marts.invented import booking, cohort, night, ride, rows, visit, warehouse
+from tests.marts.invented import booking, cohort, night, ride, rows, visit, warehouse, withhold_for
 
 ANALYSES = sorted(
     file.name.removesuffix(".sql")
@@ -48,6 +48,7 @@ def built():
         if name == "cohort_membership":
             familiar = {"count": ["booking"], "at_least": 4, "within_months": 12}
             build_cohort_inputs(connection, [cohort(familiar, "king_county_familiar_faces")])
+        withhold_for(connection, name)
         made = build(connection, relation)
         ((counts[name],),) = rows(connection, f"select count(*) from {name}")
         assert made == (counts[name] if relation.is_kept else 0)
@@ -82,7 +83,9 @@ def test_every_table_and_column_has_a_comment(built, name):
     assert silent == []
 
 
-@pytest.mark.parametrize("name", ["run_parameter", "person_crosswalk", "encounter_kind", "cohort_definition"])
+@pytest.mark.parametrize(
+    "name", ["run_parameter", "person_crosswalk", "encounter_kind", "cohort_definition", "withheld_cell"]
+)
 def test_released_inputs_are_described_as_they_are_made(built, name):
     connection, _ = built
     describe(connection, described_inputs()[name])

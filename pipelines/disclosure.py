@@ -1,0 +1,612 @@
+"""Which published counts are withheld, so that nobody can conclude that one is of few people.
+
+A *cell* is one row of a published aggregate: a denominator, the numerator of whom something is true, and how many
+were left out. It is withheld when it is *small* (its people, those of whom it is true, or the others are between one
+and the county's threshold), and when showing it would give away one that is. What does that, and what is done:
+
+- **A division.** Parts (with serious mental illness, and others; classes of charges) add up to their whole. When one
+  part is withheld, all are; when the whole is, all are. What is left to conclude is that a part lies between nothing
+  and the whole.
+- **A year.** Its months add up to it, for what counts events. When the withheld months could be told from the year
+  (there is one, or they are few together, or bounds on them lie within the small), the year is withheld.
+- **Nested measures.** Those connected within 14 days are among those connected within 30, those rebooked for a new
+  charge among those rebooked at all. Where the difference of two is small, one of them is withheld.
+- **Earlier releases.** A count that was published before and has changed by few tells of those few. It is withheld as
+  long as a release on disk shows the earlier one.
+
+Nobody is told which of these it was: that would tell which cell is the small one. What remains open is said in
+docs/privacy.md. The bounds of a cell in a table with known margins are those of Frechet, as in Dobra and Fienberg,
+"Bounds for cell entries in contingency tables given marginal totals and decomposable graphs", PNAS 97 (2000).
+"""
+
+import datetime as dt
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from duckdb import BinderException, CatalogException, DuckDBPyConnection
+
+from pipelines.disclosure_audit import Cell, Published, Sum
+
+Key = tuple[str, ...]
+Shown = tuple[int | None, int | None, int | None]
+WHOLE = ("all", "all")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counts:
+    """What one cell counts, exactly. `people`, `of_whom` and `beside` are distinct people in the denominator, in the
+    numerator and in the rest; the others are events, or people once each."""
+
+    people: int
+    of_whom: int
+    beside: int
+    numerator: int
+    denominator: int
+    left_out: int = 0
+
+    @property
+    def quantities(self) -> tuple[int, int, int]:
+        """What can be told of the cell where it is shown: numerator, rest, denominator."""
+        return self.numerator, self.denominator - self.numerator, self.denominator
+
+
+@dataclass(frozen=True, kw_only=True)
+class Nesting:
+    """Measures of one family: how far each looks, and whether it counts every kind (`is_any`) or one of them.
+
+    `measures` maps a measure to (how far, kind); what looks less far and is of the same kind, or of one kind where the
+    other is of any, is nested in the other.
+    """
+
+    measures: Mapping[str, tuple[int, str]]
+    any_kind: str
+
+    def is_within(self, one: str, other: str) -> bool:
+        """Whether everybody that `one` counts is counted by `other`."""
+        (near, kind), (far, of_kind) = self.measures[one], self.measures[other]
+        return one != other and near <= far and of_kind in (kind, self.any_kind)
+
+    def by_preference(self) -> list[str]:
+        """The measures, what is rather shown first: any kind, the farthest, the nearest, the others."""
+        reach = sorted({how_far for how_far, _ in self.measures.values()})
+        rank = {how_far: place for place, how_far in enumerate([reach[-1], *reach[:-1]])}
+        return sorted(
+            self.measures,
+            key=lambda name: (
+                self.measures[name][1] != self.any_kind, rank[self.measures[name][0]], self.measures[name][1],
+            ),
+        )  # fmt: skip
+
+
+NESTINGS = (
+    Nesting(measures={f"connected_{days}_days": (days, "") for days in (7, 14, 30)}, any_kind=""),
+    Nesting(
+        measures={
+            f"rebooked_{months}_months_{kind}": (months, kind)
+            for months in (12, 24, 36)
+            for kind in ("any", "new_charge", "technical")
+        },
+        any_kind="any",
+    ),
+    Nesting(
+        measures={
+            f"released_then_{kind}_{name}": (hours, kind)
+            for name, hours in (("72_hours", 72), ("14_days", 336))
+            for kind in ("either", "ems", "ed")
+        },
+        any_kind="either",
+    ),
+    Nesting(
+        measures={
+            f"booked_after_{kind}_{days}_days": (days, kind)
+            for days in (7, 30)
+            for kind in ("either", "ems", "ed")
+        },
+        any_kind="either",
+    ),
+)
+"""The measures that are nested in one another."""
+
+COUNTED_ONCE = ("people_booked", "rebooked_")
+"""Beginnings of measures that count people once in a period, so that months do not add up to their year."""
+
+
+@dataclass(kw_only=True)
+class Table:
+    """One published aggregate by measure, period and part, and what of it is withheld.
+
+    `cells` maps (measure, period, smi, charge_class) to counts; `published` has what earlier releases showed of a cell,
+    by the number of the release: numerator, denominator and left_out, None where it was withheld.
+    """
+
+    least: int
+    cells: Mapping[Key, Counts]
+    published: dict[Key, dict[int, Shown]] = field(default_factory=dict)
+    withheld: set[Key] = field(default_factory=set)
+    left_out_withheld: set[Key] = field(default_factory=set)
+
+    def decide(self) -> None:
+        """Fill `withheld` and `left_out_withheld`."""
+        self.withheld |= {key for key in self.cells if self._is_small(key) or self._changed_little(key)}
+        self._withhold_nested()
+        for measure, period in sorted({key[:2] for key in self.cells}):
+            self._withhold_divisions(measure, period)
+        for measure in sorted({key[0] for key in self.cells}):
+            if not measure.startswith(COUNTED_ONCE):
+                for year, months in self._years(measure):
+                    self._withhold_years(measure, year, months)
+        for component in self._components():
+            self._withhold_what_leaks(component)
+        self._withhold_left_out()
+
+    def _few(self, count: float) -> bool:
+        return 0 < abs(count) < self.least
+
+    def _is_small(self, key: Key) -> bool:
+        counts = self.cells[key]
+        if self._few(counts.people):
+            return True
+        return key[0] != "length_of_stay" and (self._few(counts.of_whom) or self._few(counts.beside))
+
+    def _changed_little(self, key: Key) -> bool:
+        now = self.cells[key].quantities
+        return any(
+            self._few(count - before)
+            for numerator, denominator, _ in self.published.get(key, {}).values()
+            if numerator is not None and denominator is not None
+            for count, before in zip(now, (numerator, denominator - numerator, denominator), strict=True)
+        )
+
+    def _withhold_nested(self) -> None:
+        for nesting in NESTINGS:
+            preferred = nesting.by_preference()
+            for place in sorted({key[1:] for key in self.cells if key[0] in nesting.measures}):
+                shown: list[str] = []
+                for name in preferred:
+                    key = (name, *place)
+                    if key not in self.cells or key in self.withheld:
+                        continue
+                    if any(self._differ_by_few(key, (other, *place), nesting) for other in shown):
+                        self.withheld.add(key)
+                    else:
+                        shown.append(name)
+
+    def _differ_by_few(self, one: Key, other: Key, nesting: Nesting) -> bool:
+        if not (nesting.is_within(one[0], other[0]) or nesting.is_within(other[0], one[0])):
+            return False
+        first, second = self.cells[one], self.cells[other]
+        return self._few(first.numerator - second.numerator) or self._few(
+            first.denominator - second.denominator
+        )
+
+    def _divisions(self, measure: str, period: str) -> Iterator[list[Key]]:
+        parts = sorted(key for key in self.cells if key[:2] == (measure, period) and key[2:] != WHOLE)
+        for division in (
+            [key for key in parts if key[3] == "all"],
+            [key for key in parts if key[2] == "all"],
+        ):
+            if division:
+                yield division
+
+    def _withhold_divisions(self, measure: str, period: str) -> None:
+        whole = (measure, period, *WHOLE)
+        for division in self._divisions(measure, period):
+            # A whole of one part is that part.
+            if len(division) == 1 and division[0] in self.withheld and whole in self.cells:
+                self.withheld.add(whole)
+        for division in self._divisions(measure, period):
+            if whole in self.withheld or not self.withheld.isdisjoint(division):
+                self.withheld.update(division)
+
+    def _years(self, measure: str) -> Iterator[tuple[str, list[str]]]:
+        months = defaultdict(list)
+        for key in sorted(self.cells):
+            if key[0] == measure and key[2:] == WHOLE and len(key[1]) > len("2024"):
+                months[key[1][:4]].append(key[1])
+        for year, of_year in sorted(months.items()):
+            if (measure, year, *WHOLE) in self.cells:
+                yield year, of_year
+
+    def _withhold_years(self, measure: str, year: str, months: Sequence[str]) -> None:
+        whole = (measure, year, *WHOLE)
+        self._withhold_year_of(measure, year, months, [WHOLE])
+        if whole in self.withheld:
+            self._withhold_divisions(measure, year)
+        for division in list(self._divisions(measure, year)):
+            self._withhold_year_of(measure, year, months, [key[2:] for key in division])
+
+    def _withhold_year_of(self, measure: str, year: str, months: Sequence[str], parts: Sequence[Key]) -> None:
+        """Withhold the year's `parts` where their withheld months could be told from them, and a month where the year
+        could be told from its months."""
+        year_keys = [(measure, year, *part) for part in parts]
+        hidden = [
+            month for month in months if any((measure, month, *part) in self.withheld for part in parts)
+        ]
+        if not self.withheld.isdisjoint(year_keys):
+            if not hidden:
+                self._withhold_smallest_month(measure, months, parts)
+            return
+        if hidden and self._can_be_told(measure, hidden, parts):
+            self.withheld.update(year_keys)
+
+    def _withhold_smallest_month(self, measure: str, months: Sequence[str], parts: Sequence[Key]) -> None:
+        def people(month: str) -> int:
+            return sum(self._counts((measure, month, *part)).people for part in parts)
+
+        counted = [month for month in months if people(month) > 0]
+        if counted:
+            smallest = min(counted, key=lambda month: (people(month), month))
+            self.withheld.update(key for part in parts if (key := (measure, smallest, *part)) in self.cells)
+            self._withhold_divisions(measure, smallest)
+
+    def _can_be_told(self, measure: str, hidden: Sequence[str], parts: Sequence[Key]) -> bool:
+        if len(hidden) == 1:
+            return True
+        for quantity in range(3):
+            if measure == "length_of_stay" and quantity == 1:
+                continue
+            count = {
+                (month, part): self._counts((measure, month, *part)).quantities[quantity]
+                for month in hidden
+                for part in parts
+            }
+            of_part = {part: sum(count[month, part] for month in hidden) for part in parts}
+            of_month = {
+                month: sum(count[month, part] for part in parts)
+                if parts != [WHOLE] and (measure, month, *WHOLE) not in self.withheld
+                else math.inf
+                for month in hidden
+            }
+            if any(self._few(total) for total in of_part.values()):
+                return True
+            if any(
+                self._few_for_certain(of_part, of_month, month, part) for month in hidden for part in parts
+            ):
+                return True
+        return self._changes_can_be_told(measure, hidden, parts)
+
+    def _few_for_certain(
+        self, of_part: Mapping[Key, int], of_month: Mapping[str, float], month: str, part: Key
+    ) -> bool:
+        others = sum(total for name, total in of_month.items() if name != month)
+        other_parts = sum(total for name, total in of_part.items() if name != part)
+        known = of_month[month]
+        at_least = max(0, of_part[part] - others, 0 if math.isinf(known) else known - other_parts)
+        return at_least > 0 and min(of_part[part], known) < self.least
+
+    def _changes_can_be_told(self, measure: str, hidden: Sequence[str], parts: Sequence[Key]) -> bool:
+        """Whether the withheld months together have changed by few since a release that showed them all."""
+        for part in parts:
+            keys = [(measure, month, *part) for month in hidden if (measure, month, *part) in self.cells]
+            for number in sorted({number for key in keys for number in self.published.get(key, {})}):
+                shown = [self.published.get(key, {}).get(number, (None, None, None)) for key in keys]
+                before = [(each[0], each[1]) for each in shown if each[0] is not None and each[1] is not None]
+                if len(before) < len(keys):
+                    continue
+                then = tuple(sum(column) for column in zip(*before, strict=True))
+                now = [self.cells[key] for key in keys]
+                if self._few(sum(each.numerator for each in now) - then[0]) or self._few(
+                    sum(each.denominator for each in now) - then[1]
+                ):
+                    return True
+        return False
+
+    def _counts(self, key: Key) -> Counts:
+        nobody = Counts(people=0, of_whom=0, beside=0, numerator=0, denominator=0)
+        return self.cells.get(key, nobody)
+
+    def _components(self) -> list[list[Key]]:
+        """Cells that nothing connects to the others: a family of measures in a year, or in one period where people are
+        counted once."""
+        found: dict[tuple[str, str], list[Key]] = {}
+        for key in sorted({*self.cells, *self.published}):
+            period = key[1] if key[0].startswith(COUNTED_ONCE) else key[1][:4]
+            found.setdefault((_family(key[0]), period), []).append(key)
+        return list(found.values())
+
+    def _withhold_what_leaks(self, component: Sequence[Key]) -> None:
+        """Withhold more of a component until linear programs learn nothing from it."""
+        told_before: list[Sum] | None = None
+        while leaks := self._known_of(component).leaks(self._secrets(component)):
+            before = [leak for leak in leaks if all(which == _BEFORE for which, *_ in leak)]
+            if before and told_before is None:
+                # What the release before told by itself is told, whatever is withheld now.
+                told_before = self._known_of(component, hides_now=True).leaks(before)
+            open_leaks = [leak for leak in leaks if leak not in (told_before or ())]
+            withheld_more = [
+                self._withhold_beside(sorted({key for _, key, _ in leak})) for leak in open_leaks
+            ]
+            if not any(withheld_more):
+                return
+
+    def _known_of(self, component: Sequence[Key], *, hides_now: bool = False) -> Published:
+        """What is known together with the latest earlier release that showed any of it; with less of that release where
+        the numbers do not fit what is supposed of it."""
+        releases = sorted({number for key in component for number in self.published.get(key, {})})[-1:]
+        for nests_before in (True, False) if releases else ():
+            known = self._known_with(component, releases, nests_before=nests_before, hides_now=hides_now)
+            if known.is_possible:
+                return known
+        return self._known_with(component, [], nests_before=False, hides_now=hides_now)
+
+    def _known_with(
+        self, component: Sequence[Key], releases: Sequence[int], *, nests_before: bool, hides_now: bool
+    ) -> Published:
+        known: dict[Cell, int] = {}
+        for key in component:
+            if key not in self.withheld and not hides_now:
+                counts = self._counts(key)
+                known |= _both(_NOW, key, counts.numerator, counts.denominator)
+            for number in releases:
+                numerator, denominator, _ = self.published.get(key, {}).get(number, (0, 0, 0))
+                if numerator is not None and denominator is not None:
+                    known |= _both(_BEFORE, key, numerator, denominator)
+        # Only where as many could be followed are those of the one among those of the other.
+        nested = [
+            (inner, outer)
+            for inner, outer in _nested_pairs(component)
+            if self._counts(inner).denominator == self._counts(outer).denominator
+        ]
+        nested_in = (_NOW, _BEFORE) if nests_before else (_NOW,)
+        no_less: list[Sum] = [
+            {(which, inner, _TRUE): 1, (which, outer, _TRUE): -1}
+            for inner, outer in nested
+            for which in nested_in
+        ]
+        nothing: list[Sum] = [
+            {(which, key, of): sign for key, sign in ((inner, 1), (outer, -1)) for of in (_TRUE, _REST)}
+            for inner, outer in nested
+            for which in nested_in
+        ]
+        for which in (_NOW, *(_BEFORE for _ in releases)):
+            nothing += _adding_up(component, which)
+        if releases:
+            no_less += [
+                {(_BEFORE, key, part): 1, (_NOW, key, part): -1}
+                for key in component
+                for part in (_TRUE, _REST)
+            ]
+        return Published(least=self.least, known=known, nothing=nothing, no_less=no_less)
+
+    def _secrets(self, component: Sequence[Key]) -> list[Sum]:
+        """Every sum that must not be told where it is small: of a cell those of whom it is true, the others and all;
+        what nested measures differ by; what has changed since a release."""
+        was_withheld = {
+            key
+            for key in component
+            for _, (numerator, *_) in list(self.published.get(key, {}).items())[-1:]
+            if numerator is None
+        }
+        sums: list[Sum] = []
+        for which, hidden in ((_NOW, self.withheld), (_BEFORE, was_withheld)):
+            for key in component:
+                if key in hidden:
+                    true, rest = (which, key, _TRUE), (which, key, _REST)
+                    sums += [{true: 1}, {rest: 1}, {true: 1, rest: 1}]
+            sums += [
+                {(which, outer, _TRUE): 1, (which, inner, _TRUE): -1}
+                for inner, outer in _nested_pairs(component)
+                if inner in hidden or outer in hidden
+            ]
+        if any(self.published.get(key) for key in component):
+            sums += [
+                {(_NOW, key, part): 1, (_BEFORE, key, part): -1}
+                for key in component
+                for part in (_TRUE, _REST)
+            ]
+        return sums
+
+    def _withhold_beside(self, keys: Sequence[Key]) -> bool:
+        """Withhold the smallest shown cell that one of `keys` could be told from, or one of them that is shown; whether
+        there was any."""
+        shown = [key for key in keys if key in self.cells and key not in self.withheld]
+        beside = shown or sorted(
+            {
+                other
+                for key in keys
+                for other in self.cells
+                if other not in self.withheld and self.cells[other].people > 0 and _are_related(key, other)
+            }
+        )
+        if beside:
+            smallest = min(beside, key=lambda key: (self.cells[key].people, key))
+            self.withheld.add(smallest)
+            self._withhold_divisions(*smallest[:2])
+        return bool(beside)
+
+    def _withhold_left_out(self) -> None:
+        """How many were left out: withheld for the parts of a division together, for a family of measures together
+        (what was followed and what was left out add up to the same), and of a year when it is of a month."""
+        few = {
+            (_family(key[0]), key[1], _division(key))
+            for key, counts in self.cells.items()
+            if self._few(counts.left_out)
+            or any(
+                before is not None and self._few(counts.left_out - before)
+                for _, _, before in self.published.get(key, {}).values()
+            )
+        }
+        few |= {
+            (family, period, division)
+            for family, period, of in few
+            if of == "whole"
+            for division in ("smi", "charge_class")
+        }
+        few |= {(family, period[:4], division) for family, period, division in few}
+        self.left_out_withheld |= {
+            key for key in self.cells if (_family(key[0]), key[1], _division(key)) in few
+        }
+
+
+_NOW, _BEFORE = "now", "before"
+_TRUE, _REST = "true", "rest"
+
+
+def _both(which: str, key: Key, numerator: int, denominator: int) -> dict[Cell, int]:
+    return {(which, key, _TRUE): numerator, (which, key, _REST): denominator - numerator}
+
+
+def _adding_up(component: Sequence[Key], which: str) -> list[Sum]:
+    """Sums that are zero: parts less their whole, months less their year."""
+    parts: dict[tuple[Key, str], list[Key]] = {}
+    for key in component:
+        if key[2:] != WHOLE:
+            parts.setdefault(((*key[:2], *WHOLE), _division(key)), []).append(key)
+        if len(key[1]) > len("2024") and not key[0].startswith(COUNTED_ONCE):
+            parts.setdefault(((key[0], key[1][:4], *key[2:]), "year"), []).append(key)
+    there = set(component)
+    return [
+        {(which, whole, of): -1, **{(which, key, of): 1 for key in keys}}
+        for (whole, _), keys in parts.items()
+        if whole in there
+        for of in (_TRUE, _REST)
+    ]
+
+
+def _nested_pairs(component: Sequence[Key]) -> list[tuple[Key, Key]]:
+    there = set(component)
+    return [
+        (inner, outer)
+        for nesting in NESTINGS
+        for inner in component
+        if inner[0] in nesting.measures
+        for name in nesting.measures
+        if nesting.is_within(inner[0], name) and (outer := (name, *inner[1:])) in there
+    ]
+
+
+def _are_related(one: Key, other: Key) -> bool:
+    """Whether two cells stand in one sum, or are nested."""
+    if one[0] == other[0]:
+        same_period = one[1] == other[1] and WHOLE in (one[2:], other[2:])
+        same_part = one[2:] == other[2:] and one[1][:4] == other[1][:4]
+        return one != other and (same_period or same_part or one[1] == other[1])
+    return one[1:] == other[1:] and _family(one[0]) == _family(other[0])
+
+
+def _division(key: Key) -> str:
+    if key[2:] == WHOLE:
+        return "whole"
+    return "smi" if key[3] == "all" else "charge_class"
+
+
+def _family(measure: str) -> str:
+    for nesting in NESTINGS:
+        if measure in nesting.measures:
+            return min(nesting.measures)
+    return measure
+
+
+@dataclass(frozen=True, kw_only=True)
+class Aggregate:
+    """A published aggregate: the relation of its exact counts, and the columns that tell a cell, in the order of
+    `Table.cells`; `numerator` and `denominator` are its columns in both. A `rolling` one counts up to the as-of date,
+    so only releases of the same date are comparable with it."""
+
+    counts: str
+    key: tuple[str, ...]
+    numerator: str = "numerator"
+    denominator: str = "denominator"
+    left_out: str = "left_out"
+    of_whom: str = "people_of_whom"
+    beside: str = "people_beside"
+    rolling: bool = False
+
+
+AGGREGATES = {
+    "stepping_up_measure": Aggregate(
+        counts="stepping_up_count", key=("measure", "period", "smi", "charge_class")
+    ),
+    "crisis_contact_measure": Aggregate(
+        counts="crisis_contact_count", key=("measure", "month", "'all'", "'all'")
+    ),
+    "crisis_transition": Aggregate(
+        counts="crisis_transition_count",
+        key=("counting", "gap", "from_kind", "to_kind"),
+        numerator="transitions",
+        denominator="transitions",
+        left_out="0",
+        of_whom="people",
+        beside="0",
+        rolling=True,
+    ),
+}
+"""The published aggregates that this module withholds of; `linkage_quality` does so by itself."""
+
+
+def build_withheld_cell(
+    connection: DuckDBPyConnection, *, earlier: Sequence[Path], relations: Iterable[str] = tuple(AGGREGATES)
+) -> dict[str, int]:
+    """Make the table `withheld_cell` from the exact counts in the warehouse; returns how many cells of each relation
+    are withheld.
+
+    Columns: relation, cell (what tells it, with | between), left_out_only (whether all but how many were left out is
+    shown). `earlier` are the databases of releases that anybody may still have.
+    """
+    ((least, as_of),) = connection.execute("select small_cell_threshold, as_of from run_parameter").fetchall()
+    connection.execute(
+        "create or replace table withheld_cell (relation varchar, cell varchar, left_out_only boolean)"
+    ).fetchall()
+    tables = {
+        name: Table(least=least, cells=_read_counts(connection, AGGREGATES[name])) for name in relations
+    }
+    for number, database in enumerate(earlier):
+        _read_published(connection, database, tables, number, as_of)
+    rows = []
+    for name, table in tables.items():
+        table.decide()
+        rows += [(name, "|".join(key), False) for key in sorted(table.withheld)]
+        rows += [(name, "|".join(key), True) for key in sorted(table.left_out_withheld - table.withheld)]
+    if rows:
+        connection.executemany("insert into withheld_cell values (?, ?, ?)", rows).fetchall()
+    return {name: len(table.withheld) for name, table in tables.items()}
+
+
+def _read_counts(connection: DuckDBPyConnection, aggregate: Aggregate) -> dict[Key, Counts]:
+    found = connection.execute(
+        f"select {', '.join(aggregate.key)}, people, {aggregate.of_whom}, {aggregate.beside}, "
+        f"{aggregate.numerator}, {aggregate.denominator}, {aggregate.left_out} "
+        f"from {aggregate.counts} where people is not null"
+    ).fetchall()
+    return {
+        row[:4]: Counts(
+            people=row[4],
+            of_whom=row[5],
+            beside=row[6],
+            numerator=row[7],
+            denominator=row[8],
+            left_out=row[9],
+        )
+        for row in found
+    }
+
+
+def _read_published(
+    connection: DuckDBPyConnection,
+    database: Path,
+    tables: Mapping[str, Table],
+    number: int,
+    as_of: dt.date,
+) -> None:
+    """Add to each table what a release showed; one of an older layout showed nothing of what it lacks."""
+    quoted = str(database).replace("'", "''")
+    connection.execute(f"attach '{quoted}' as earlier_release (read_only)").fetchall()
+    try:
+        for name, table in tables.items():
+            aggregate = AGGREGATES[name]
+            dated = "where (select as_of from earlier_release.run_parameter) = ?" if aggregate.rolling else ""
+            try:
+                found = connection.execute(
+                    f"select {', '.join(aggregate.key)}, {aggregate.numerator}, {aggregate.denominator}, "
+                    f"{aggregate.left_out} from earlier_release.{name} {dated}",
+                    [as_of] if dated else [],
+                ).fetchall()
+            except (CatalogException, BinderException):
+                continue
+            for row in found:
+                table.published.setdefault(row[:4], {})[number] = row[4:]
+    finally:
+        connection.execute("detach earlier_release").fetchall()
