@@ -116,13 +116,7 @@ def figures(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
             f"select sum(episodes)::bigint as contacts {counted} group by person_id order by contacts desc"
         ).fetchall()
     ]
-    cohorts = connection.execute(
-        """
-        select label, coverage_ok, (select count(*) from cohort_membership
-            where cohort_membership.cohort = cohort_definition.cohort and is_member) as members
-        from cohort_definition order by members desc, label
-        """
-    ).fetchall()
+    cohorts = _cohorts(connection, least)
     trends = _trends(connection)
     linkage = connection.sql(
         "select measure, slice, value, numerator, denominator from linkage_quality order by measure, slice"
@@ -135,16 +129,42 @@ def figures(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
         "combinations": visible,
         "unshown_people": unshown if unshown >= least else None,
         "concentration": _concentration(contacts, least),
-        "cohorts": [
-            {"label": label, "coverage_ok": coverage_ok, "members": members if members >= least else None}
-            for label, coverage_ok, members in cohorts
-            if members
-        ],
+        "cohorts": cohorts,
         "flows": _flows(connection),
         "trends": trends,
         "periods": sorted({each["period"] for each in trends}),
-        "linkage": _linkage(linkage),
+        "linkage": _linkage(linkage, [each["cohort"] for each in cohorts if each["members"] is not None]),
     }
+
+
+def _cohorts(connection: duckdb.DuckDBPyConnection, least: int) -> list[dict[str, Any]]:
+    """Members of every cohort that has any, None where they are few, or where a cohort that is shown has the same
+    members but few: the top tenth less the top twentieth would be those few."""
+    rows = connection.execute(
+        """
+        select cohort, label, coverage_ok, list(person_id order by person_id)
+        from cohort_definition inner join cohort_membership using (cohort)
+        where is_member
+        group by all order by len(list(person_id)) desc, cohort
+        """
+    ).fetchall()
+    found: list[dict[str, Any]] = []
+    shown: list[set[str]] = []
+    for cohort, label, coverage_ok, members in rows:
+        own = set(members)
+        differs_by_few = any(own <= other and 0 < len(other) - len(own) < least for other in shown)
+        is_shown = len(own) >= least and not differs_by_few
+        if is_shown:
+            shown.append(own)
+        found.append(
+            {
+                "cohort": cohort,
+                "label": label,
+                "coverage_ok": coverage_ok,
+                "members": len(own) if is_shown else None,
+            }
+        )
+    return found
 
 
 def _concentration(contacts: Sequence[int], least: int) -> list[dict[str, Any]]:
@@ -215,8 +235,8 @@ def _trends(connection: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
     ]
 
 
-def _linkage(quality: pl.DataFrame) -> dict[str, Any]:
-    """Estimated precision and recall, and members of cohorts at other thresholds, as the release shows them."""
+def _linkage(quality: pl.DataFrame, cohorts: Sequence[str]) -> dict[str, Any]:
+    """Estimated precision and recall, and members of `cohorts` at other thresholds, as the release shows them."""
     values = {(row["measure"], row["slice"]): row for row in quality.to_dicts()}
 
     def value(measure: str) -> float | None:
@@ -227,6 +247,8 @@ def _linkage(quality: pl.DataFrame) -> dict[str, Any]:
     for (measure, slice_), row in values.items():
         if measure == "cohort_members" and row["numerator"] is not None:
             cohort, _, threshold = slice_.partition(" at ")
+            if cohort not in cohorts:
+                continue
             at.setdefault(cohort, {"chosen": row["denominator"]})[threshold] = row["numerator"]
     named = [{"cohort": cohort.replace("_", " "), **members} for cohort, members in sorted(at.items())]
     return {

@@ -1,7 +1,7 @@
 """Releases: built beside, checked, fingerprinted, then renamed; never edited.
 
-A release is one folder, `releases/<id>/`, with the DuckDB file that analysts open and a manifest that says from
-what it was made. Its id is the as-of date and a fingerprint of everything that went in, so the same inputs give
+A release is one folder, `releases/<id>/`, with the DuckDB file that analysts open, the same tables as Parquet files,
+and a manifest that says from what it was made. Its id is the as-of date and a fingerprint of everything that went in, so the same inputs give
 the same release and a rerun with nothing new publishes nothing. `releases/current` is a symbolic link, replaced
 in one rename: whoever holds the old release open keeps it, whoever opens `current` next gets the new one.
 """
@@ -85,6 +85,7 @@ def publish(
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir(mode=0o700, parents=True)
         checksums = _copy_relations(connection, draft / DATABASE_NAME, relations)
+        files = [DATABASE_NAME, *(f"{relation}.parquet" for relation in relations)]
         manifest = {
             "manifest_version": _MANIFEST_VERSION,
             "release_id": folder.name,
@@ -92,7 +93,7 @@ def publish(
             **details,
             "relations": checksums,
             "checksum_engine": CHECKSUM_ENGINE,
-            "files": {DATABASE_NAME: _file_sha256(draft / DATABASE_NAME)},
+            "files": {name: _file_sha256(draft / name) for name in files},
         }
         (draft / MANIFEST_NAME).write_text(
             json.dumps(manifest, indent=2, default=str) + "\n", encoding="utf-8"
@@ -178,6 +179,11 @@ def _copy_relations(
             _copy_comments(connection, relation)
             rows, checksum = table_checksum(connection, f"release.{relation}")
             checksums[relation] = {"rows": rows, "checksum": checksum}
+            parquet = _quoted(str(database.with_name(f"{relation}.parquet")))
+            # In the order of the table, for those who read it with something else than DuckDB.
+            connection.execute(
+                f"copy release.{relation} to {parquet} (format parquet, compression zstd)"
+            ).fetchall()
         connection.execute("checkpoint release").fetchall()
     finally:
         connection.execute("detach release").fetchall()

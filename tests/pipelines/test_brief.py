@@ -32,10 +32,13 @@ def small_release(people_by_systems):
         create table person (person_id varchar, is_minor boolean);
         create table utilization (person_id varchar, source varchar, window_name varchar, episodes integer);
         create table cohort_definition as select 'few' as cohort, 'Few' as label, true as coverage_ok
-            union all select 'many', 'Many', true;
+            union all select 'many', 'Many', true union all select 'nearly', 'Nearly as many', true
+            union all select 'half', 'Half as many', true;
         create table cohort_membership as
-            select 'few' as cohort, true as is_member from range(5)
-            union all select 'many', true from range(40);
+            select 'few' as cohort, true as is_member, 'P' || range as person_id from range(5)
+            union all select 'many', true, 'P' || range from range(40)
+            union all select 'nearly', true, 'P' || range from range(36)
+            union all select 'half', true, 'P' || range from range(20);
         create table encounter_kind as
             select unnest(['booking', 'ed']) as kind, unnest(['jail booking', 'ED visit']) as label;
         create table crisis_transition as
@@ -91,7 +94,12 @@ def test_figures_are_what_sql_counts_of_adults():
         [top],
     ).fetchall()
     assert share == pytest.approx(expected)
-    assert [(each["label"], each["members"]) for each in found["cohorts"]] == [("Many", 40), ("Few", None)]
+    assert [(each["label"], each["members"]) for each in found["cohorts"]] == [
+        ("Many", 40),
+        ("Nearly as many", None),
+        ("Half as many", 20),
+        ("Few", None),
+    ]
     assert [(each["steps"], each["gaps"]) for each in found["flows"]] == [(42, {"3-7 d": 30, "7-30 d": 12})]
     assert [each["period"] for each in found["trends"]] == ["2022", "2024"]
     assert found["linkage"]["precision"] == 0.98
