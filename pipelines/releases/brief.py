@@ -142,10 +142,10 @@ def _cohorts(connection: duckdb.DuckDBPyConnection, least: int) -> list[dict[str
     members but few: the top tenth less the top twentieth would be those few."""
     rows = connection.execute(
         """
-        select cohort, label, coverage_ok, list(person_id order by person_id)
-        from cohort_definition inner join cohort_membership using (cohort)
-        where is_member
-        group by all order by len(list(person_id)) desc, cohort
+        select cohort, definition.label, definition.coverage_ok, list(membership.person_id)
+        from cohort_definition as definition inner join cohort_membership as membership using (cohort)
+        where membership.is_member
+        group by all order by count(*) desc, cohort
         """
     ).fetchall()
     found: list[dict[str, Any]] = []

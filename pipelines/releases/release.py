@@ -1,9 +1,10 @@
 """Releases: built beside, checked, fingerprinted, then renamed; never edited.
 
 A release is one folder, `releases/<id>/`, with the DuckDB file that analysts open, the same tables as Parquet files,
-and a manifest that says from what it was made. Its id is the as-of date and a fingerprint of everything that went in, so the same inputs give
-the same release and a rerun with nothing new publishes nothing. `releases/current` is a symbolic link, replaced
-in one rename: whoever holds the old release open keeps it, whoever opens `current` next gets the new one.
+and a manifest that says from what it was made. Its id is the as-of date and a fingerprint of everything that went in,
+so the same inputs give the same release and a rerun with nothing new publishes nothing. `releases/current` is a
+symbolic link, replaced in one rename: whoever holds the old release open keeps it, whoever opens `current` next gets
+the new one.
 """
 
 import datetime as dt

@@ -35,10 +35,10 @@ def small_release(people_by_systems):
             union all select 'many', 'Many', true union all select 'nearly', 'Nearly as many', true
             union all select 'half', 'Half as many', true;
         create table cohort_membership as
-            select 'few' as cohort, true as is_member, 'P' || range as person_id from range(5)
-            union all select 'many', true, 'P' || range from range(40)
-            union all select 'nearly', true, 'P' || range from range(36)
-            union all select 'half', true, 'P' || range from range(20);
+            select 'few' as cohort, true as is_member, 'P' || range as person_id, true as coverage_ok from range(5)
+            union all select 'many', true, 'P' || range, true from range(40)
+            union all select 'nearly', true, 'P' || range, true from range(36)
+            union all select 'half', true, 'P' || range, true from range(20);
         create table encounter_kind as
             select unnest(['booking', 'ed']) as kind, unnest(['jail booking', 'ED visit']) as label;
         create table crisis_transition as
