@@ -2,6 +2,7 @@
 
 import datetime as dt
 import gzip
+import shutil
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -20,7 +21,8 @@ from linkage.tombstones import Tombstone, every_tombstone, record_tombstones
 from pipelines.releases.release import current_release, list_releases, verify
 from pipelines.retraction import recall, releases_to_recall
 from pipelines.run import refresh
-from tests.pipelines.simulated_county import open_release
+from sample_data.tiny_county import TINY_COUNTY
+from tests.pipelines.simulated_county import SimulatedCounty, open_release
 
 NOW = dt.datetime(2026, 1, 20, tzinfo=dt.UTC)
 TODAY = dt.date(2026, 1, 20)
@@ -172,6 +174,37 @@ def test_the_persons_other_clients_keep_their_id_and_the_decision_is_gone(retrac
             "select count(*) from person_crosswalk where source = 'jail' and client_id = ?", [jail]
         ).fetchall() == [(0,)]
     assert every_decision(county.workspace.stewardship).is_empty()
+
+
+def test_what_is_left_is_what_a_county_would_have_that_never_met_the_client(retracted, tmp_path):
+    county = retracted[0]
+    other = SimulatedCounty.new(tmp_path / "workspace", TINY_COUNTY)
+    for folder in ("models", "landing"):
+        shutil.copytree(county.workspace.root / folder, other.workspace.root / folder, dirs_exist_ok=True)
+    refresh(other.workspace)
+    assert told_by_clients(county) == told_by_clients(other)
+
+
+def told_by_clients(county):
+    """What a release says, with its persons named by their clients: ids are minted once, and these counties met their
+    people in another order."""
+    named = (
+        "select person_id, string_agg(source || client_id, ' ' order by source, client_id) as clients "
+        "from person_crosswalk group by person_id"
+    )
+    with open_release(county.workspace) as release:
+        persons = set(release.execute(f"select clients from ({named})").fetchall())
+        tables = {
+            table: sorted(
+                release.execute(
+                    f"select named.clients, {table}.* exclude (person_id) from {table} "
+                    f"inner join ({named}) as named using (person_id)"
+                ).fetchall(),
+                key=str,
+            )
+            for table in ("encounter", "utilization", "cohort_membership", "program_screen")
+        }
+    return persons, tables
 
 
 def test_a_later_delivery_that_holds_the_client_again_lets_it_in_nowhere(retracted, tmp_path):
