@@ -8,6 +8,7 @@ in, so they open from disk like the rest. They show the last run only; history a
 import datetime as dt
 import re
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,6 @@ def _rendered(result: SuiteResult, run_at: dt.datetime) -> str:
     from great_expectations.core import ExpectationSuiteValidationResult
     from great_expectations.core.run_identifier import RunIdentifier
     from great_expectations.render.renderer import ValidationResultsPageRenderer
-    from great_expectations.render.view import DefaultJinjaPageView
 
     met = sum(found.outcome == "met" for found in result.results)
     validation = ExpectationSuiteValidationResult(
@@ -80,7 +80,15 @@ def _rendered(result: SuiteResult, run_at: dt.datetime) -> str:
             "batch_kwargs": {"data_asset_name": result.suite.relation},
         },
     )
-    return str(DefaultJinjaPageView().render(ValidationResultsPageRenderer().render(validation)))
+    return str(_page_view().render(ValidationResultsPageRenderer().render(validation)))
+
+
+@cache
+def _page_view() -> Any:
+    """One for all pages: each compiles every template anew, which takes longer than the page."""
+    from great_expectations.render.view import DefaultJinjaPageView
+
+    return DefaultJinjaPageView()
 
 
 def _as_gx_result(relation: str, found: ExpectationResult) -> Any:
