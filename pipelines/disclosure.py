@@ -127,6 +127,11 @@ class Table:
     published: dict[Key, dict[int, Shown]] = field(default_factory=dict)
     withheld: set[Key] = field(default_factory=set)
     left_out_withheld: set[Key] = field(default_factory=set)
+    _by_period: dict[Key, list[Key]] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for key in sorted(self.cells):
+            self._by_period.setdefault(key[:2], []).append(key)
 
     def decide(self) -> None:
         """Fill `withheld` and `left_out_withheld`."""
@@ -183,7 +188,7 @@ class Table:
         )
 
     def _divisions(self, measure: str, period: str) -> Iterator[list[Key]]:
-        parts = sorted(key for key in self.cells if key[:2] == (measure, period) and key[2:] != WHOLE)
+        parts = [key for key in self._by_period.get((measure, period), ()) if key[2:] != WHOLE]
         for division in (
             [key for key in parts if key[3] == "all"],
             [key for key in parts if key[2] == "all"],
@@ -481,9 +486,8 @@ def _nested_pairs(component: Sequence[Key]) -> list[tuple[Key, Key]]:
 def _are_related(one: Key, other: Key) -> bool:
     """Whether two cells stand in one sum, or are nested."""
     if one[0] == other[0]:
-        same_period = one[1] == other[1] and WHOLE in (one[2:], other[2:])
-        same_part = one[2:] == other[2:] and one[1][:4] == other[1][:4]
-        return one != other and (same_period or same_part or one[1] == other[1])
+        same_part_of_year = one[2:] == other[2:] and one[1][:4] == other[1][:4]
+        return one != other and (one[1] == other[1] or same_part_of_year)
     return one[1:] == other[1:] and _family(one[0]) == _family(other[0])
 
 
