@@ -196,8 +196,15 @@ def promote(connection: duckdb.DuckDBPyConnection, source: Source) -> None:
         connection.execute("rollback").fetchall()
         raise
     _check_nothing_was_lost(connection, source, "")
-    for candidate in tables.values():
-        connection.execute(f"drop table if exists {candidate}").fetchall()
+    discard_candidate(connection, source)
+
+
+def discard_candidate(connection: duckdb.DuckDBPyConnection, source: Source) -> None:
+    """Drop the candidate tables of `source`, where there are any: a run that was killed, or a delivery that a check
+    stopped, left them, and they hold rows.
+    """
+    for table in ("people", "encounter", "delivery", "quarantined_row"):
+        connection.execute(f"drop table if exists candidate_{source.name}_{table}").fetchall()
 
 
 def _content_sha256(folder: Path) -> str | None:

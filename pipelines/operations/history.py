@@ -9,10 +9,10 @@ events, never the file.
 import contextlib
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from dagster import DagsterInstance
+from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
@@ -52,12 +52,27 @@ def write_instance_settings(workspace: Workspace) -> dict[str, str]:
     return {"DAGSTER_HOME": str(workspace.dagster_home), "DAGSTER_DISABLE_TELEMETRY": "yes"}
 
 
+_UNDER_WAY = [DagsterRunStatus.NOT_STARTED, DagsterRunStatus.STARTING, DagsterRunStatus.STARTED]
+
+
 @contextlib.contextmanager
 def open_history(workspace: Workspace) -> Iterator[DagsterInstance]:
     """The Dagster instance of the workspace."""
     os.environ.update(write_instance_settings(workspace))
     with _without_waiting_for_the_disk(), DagsterInstance.get() as instance:
         yield instance
+
+
+def close_killed_runs(instance: DagsterInstance, *, tags: Mapping[str, str]) -> list[str]:
+    """Mark the runs with `tags` as failed that the history has as under way; returns their ids, the oldest first.
+
+    The caller holds the workspace, and runs with these tags are at work only while they hold it, so their processes
+    were killed. Nothing else tells the history: its queue, which starts one run at a time, would wait for them forever.
+    """
+    killed = instance.get_runs(RunsFilter(statuses=_UNDER_WAY, tags=dict(tags)))
+    for run in reversed(killed):
+        instance.report_run_failed(run, "The process of this run was killed.")
+    return [run.run_id for run in reversed(killed)]
 
 
 @contextlib.contextmanager

@@ -239,20 +239,34 @@ def _give_to(path: Path, readers_group: str) -> None:
 
 def _point_current_at(workspace: Workspace, release: Release) -> None:
     link = workspace.releases / "current"
-    if link.is_symlink() and link.readlink() == Path(release.release_id):
+    log = workspace.releases / "publications.jsonl"
+    is_current = link.is_symlink() and link.readlink() == Path(release.release_id)
+    if is_current and _last_published(log) == release.release_id:
         return
-    draft = workspace.releases / ".current.draft"
-    draft.unlink(missing_ok=True)
-    draft.symlink_to(release.release_id)
-    draft.replace(link)
+    if not is_current:
+        draft = workspace.releases / ".current.draft"
+        draft.unlink(missing_ok=True)
+        draft.symlink_to(release.release_id)
+        draft.replace(link)
+    _write_down(log, release)
+
+
+def _write_down(log: Path, release: Release) -> None:
     entry = {
         "release_id": release.release_id,
         "published_at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
     }
-    log = workspace.releases / "publications.jsonl"
     with log.open("a", encoding="utf-8") as lines:
         lines.write(json.dumps(entry) + "\n")
     os.chmod(log, 0o600)  # noqa: PTH101
+
+
+def _last_published(log: Path) -> str | None:
+    """The release that the log of publications names last, or None: a run may have died before it wrote the line."""
+    try:
+        return str(json.loads(log.read_text(encoding="utf-8").splitlines()[-1])["release_id"])
+    except (OSError, IndexError, ValueError):
+        return None
 
 
 def _file_sha256(path: Path) -> str:
