@@ -8,9 +8,11 @@ from typing import Any
 
 import dagster as dg
 
-from linkage.errors import UsageError
+from linkage.encoding.months import is_month
+from linkage.errors import DeliveryRefusedError, UsageError
 from linkage.progress import say, step
 from linkage.source import declared_sources
+from pipelines.assets.deliveries import DELIVERY_MONTHS
 from pipelines.definitions import defs
 from pipelines.ingest import landed_months, pending_months, prepare_warehouse
 from pipelines.operations.automation import months_range
@@ -23,6 +25,7 @@ from pipelines.state import fingerprint, run_state
 from pipelines.workspace import Workspace
 from quality.sign_off import Verdict, record_sign_off
 
+_FIRST_MONTH = str(DELIVERY_MONTHS.get_first_partition_key())[:7]
 _OF_THE_COMMAND_LINE = {"familiar-faces/started_by": "command line"}
 # Dagster's daemon would start a killed run once more; whoever started it here sees that it died.
 _NOT_AGAIN = {"dagster/max_retries": "0"}
@@ -93,6 +96,13 @@ def _months_to_ingest(workspace: Workspace) -> dict[str, str]:
             month for source in sources for month in pending_months(connection, workspace.landing, source)
         }
     landed = {month for source in sources for month in landed_months(workspace.landing, source)}
+    for source in sources:
+        for month in landed_months(workspace.landing, source):
+            if not is_month(month) or month < _FIRST_MONTH:
+                raise DeliveryRefusedError(
+                    f"{workspace.landing / source.name / month}: its name is no month of {_FIRST_MONTH} or later, written "
+                    "YYYY-MM; put the delivery into the folder of its month, or take it away."
+                )
     if not landed:
         raise UsageError(
             f"{workspace.landing} holds no delivery. Put what the agencies' encoder wrote into "

@@ -8,6 +8,7 @@ import errno
 import fcntl
 import os
 import secrets
+import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # DuckDB, SQLite and polars say it in words alone: the system's, or their own.
 _NO_ROOM_IN_WORDS = (*(os.strerror(number) for number in _NO_ROOM), "database or disk is full")
 _LOOK_AGAIN_SECONDS = 0.5
+_LEAST_ROOM_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -183,7 +185,11 @@ class Workspace:
                 clear_debris(self.root)
                 yield
             except Exception as error:
-                if not isinstance(error, FamiliarFacesError) and is_disk_full(error):
+                # SQLite says of a full disk that it cannot open a file, and what a step hit arrives without its words.
+                is_unexplained = type(error) is FamiliarFacesError or not isinstance(
+                    error, FamiliarFacesError
+                )
+                if is_unexplained and (is_disk_full(error) or _has_no_room(self.root)):
                     raise disk_full(self.root) from None
                 raise
 
@@ -204,6 +210,10 @@ def disk_full(root: Path) -> UsageError:
         f"The disk of {root} is full, or this user's share of it. What was accepted and released before is as it was; "
         "make room and run again."
     )
+
+
+def _has_no_room(folder: Path) -> bool:
+    return shutil.disk_usage(folder).free < _LEAST_ROOM_BYTES
 
 
 def _locked(lock: IO[str]) -> bool:

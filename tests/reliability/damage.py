@@ -4,7 +4,6 @@ A change is made to the folder of a good delivery. Most changes sign the manifes
 hostile encoder would; without that the checksum refuses everything that follows it.
 """
 
-import datetime as dt
 import json
 from hashlib import sha256
 
@@ -286,7 +285,7 @@ def manifest_inside(rng, folder):
     elif place == "version":
         manifest["code_lists"]["version"] = words
     elif place == "no version":
-        manifest["code_lists"].pop(rng.choice(sorted(manifest["code_lists"])))
+        manifest["code_lists"].pop(rng.choice(["version", *sorted(manifest["code_lists"])]))
     elif place == "nulled":
         manifest["nulled"][words] = {words: 1}
     elif place == "dropped":
@@ -358,5 +357,3 @@ CHANGES = {
     },
 }  # fmt: skip
 """Every way, by name."""
-
-TODAY = dt.date(2024, 6, 1)

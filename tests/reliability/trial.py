@@ -43,6 +43,7 @@ class Trial:
     def start(self):
         """Start the child; returns it."""
         self._began = time.monotonic()
+        self.said_file.write_text("", encoding="utf-8")
         self.child = _FORKED.Process(
             target=_run,
             args=(self.arguments, str(self.said_file), self.disturb, self.argument, self.thorough),
@@ -89,10 +90,22 @@ def run_trial(root, **options):
     return trial
 
 
-def started(root, *, command="run", **options):
+def started(root, *, command="run", said_as="said", **options):
     """A command on the workspace at `root`, started."""
     arguments = (command, "--workspace", str(root))
-    return Trial(arguments=arguments, said_file=root.with_name(f"{root.name}.said"), **options).start()
+    return Trial(arguments=arguments, said_file=root.with_name(f"{root.name}.{said_as}"), **options).start()
+
+
+def forked(work, *arguments):
+    """Another process that does `work`, a function of a module, forked as a trial is."""
+    child = _FORKED.Process(target=work, args=arguments)
+    child.start()
+    return child
+
+
+def pipe():
+    """Two ends, to talk with a forked process."""
+    return _FORKED.Pipe()
 
 
 def die():
@@ -121,6 +134,19 @@ def die_at(place):
 
     module, _, function = place.partition(":")
     setattr(importlib.import_module(module), function, lambda *_, **__: die())
+
+
+def run_here(arguments, said_file):
+    """Fork once more and run a command there; returns its exit code. Nothing may have been computed here before."""
+    child = os.fork()
+    if child == 0:
+        try:
+            _run(arguments, said_file, None, None, False)
+        except SystemExit as ended:
+            os._exit(int(ended.code or 0))
+        finally:
+            os._exit(99)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def _run(arguments, said_file, disturb, argument, thorough):
