@@ -100,8 +100,8 @@ def _months_to_ingest(workspace: Workspace) -> dict[str, str]:
         for month in landed_months(workspace.landing, source):
             if not is_month(month) or month < _FIRST_MONTH:
                 raise DeliveryRefusedError(
-                    f"{workspace.landing / source.name / month}: its name is no month of {_FIRST_MONTH} or later, written "
-                    "YYYY-MM; put the delivery into the folder of its month, or take it away."
+                    f"{workspace.landing / source.name / month}: its name is no month of {_FIRST_MONTH} or later, "
+                    "written YYYY-MM; put the delivery into the folder of its month, or take it away."
                 )
     if not landed:
         raise UsageError(

@@ -1,8 +1,10 @@
 """Fixtures of the tests of reliability: a tiny county before its third month, and how that month ends undisturbed."""
 
+import contextlib
 import fcntl
 import json
 import shutil
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -57,7 +59,7 @@ def outcome(county):
 
 
 def nothing_left_behind(county):
-    """Fail where a draft, spilled rows or a write-ahead log stayed, or the lock is held."""
+    """Fail where a draft, spilled rows or a write-ahead log stayed, the history has a run under way, or the lock is held."""
     root = county.workspace.root
     hidden = [
         str(path.relative_to(root))
@@ -67,6 +69,9 @@ def nothing_left_behind(county):
     assert not hidden
     assert not list((root / ".spill").glob("*"))
     assert not list(root.glob("*.wal"))
+    with contextlib.closing(sqlite3.connect(root / "dagster" / "history" / "runs.db")) as history:
+        ended = history.execute("select distinct status from runs").fetchall()
+    assert {status for (status,) in ended} <= {"SUCCESS", "FAILURE"}
     with county.workspace.only_run():
         pass
 

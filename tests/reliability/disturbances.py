@@ -66,7 +66,7 @@ def run_on_a_full_disk(root, out, size, rooms, answer):
 
 
 def run_with_small_files(root, out, size, rooms, answer):
-    """The same with a limit on the size of a file instead of a full disk, for systems that allow no disk of one's own."""
+    """The same with a limit on the size of a file, for systems that allow no disk of one's own."""
     shutil.copytree(root, out, symlinks=True)
     for room in (*rooms, None):
         resource.setrlimit(
