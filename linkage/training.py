@@ -101,7 +101,13 @@ class Model:
         return f"v{MODEL_FILE_VERSION}-{digest[:8]}"
 
     def refuse_half_trained(self) -> None:
-        """Raise UsageError when a comparison was not learned: Splink would only warn, and guess."""
+        """Raise UsageError when a comparison was not learned: Splink would only warn, and guess; or when all were left
+        out, so that no pair would have a weight."""
+        if len(self.training.get("left_out", ())) == len(self.parameters.levels):
+            raise UsageError(
+                f"Model {self.version} has learned nothing: too few pairs of the deliveries are one person. "
+                "Train again on more deliveries."
+            )
         if not self.training["complete"]:
             raise UsageError(
                 f"Model {self.version} is half trained: {self.training['incomplete_because']} "

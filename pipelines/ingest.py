@@ -285,8 +285,8 @@ def _check_belongs(delivery: Delivery, settings: CountySettings) -> None:
         # What the manifest names instead is not repeated: nothing keeps an agency's software from writing a name there.
         if delivery.manifest.code_lists[flag] != code_list:
             raise DeliveryRefusedError(
-                f"{delivery.folder / MANIFEST_FILE}: the flag {flag} was made from another code list than {code_list}, "
-                "which county.toml asks for. Encode the extract again with the county file."
+                f"{delivery.folder / MANIFEST_FILE}: the flag {flag} was made from another code list, "
+                f"but county.toml asks for {code_list}. Encode the extract again with the county file."
             )
 
 

@@ -59,7 +59,7 @@ def outcome(county):
 
 
 def nothing_left_behind(county):
-    """Fail where a draft, spilled rows or a write-ahead log stayed, the history has a run under way, or the lock is held."""
+    """Fail where a draft, spilled rows or a write-ahead log stayed, a run counts as under way, or the lock is held."""
     root = county.workspace.root
     hidden = [
         str(path.relative_to(root))

@@ -69,7 +69,7 @@ def test_a_clock_that_jumps_changes_no_table_and_no_release(county, undisturbed)
 def test_a_full_disk_is_said_and_the_next_run_with_room_completes(before_third_month, undisturbed, tmp_path):
     before = current_release(before_third_month.workspace).release_id
     used = sum(path.stat().st_size for path in before_third_month.workspace.root.rglob("*") if path.is_file())
-    rooms = (64 * 1024, 2 * _MIB, 6 * _MIB)
+    rooms = (64 * 1024, 5 * _MIB)
     ended = ends(run_on_a_full_disk, before_third_month, tmp_path, used + 400 * _MIB, rooms)
     if ended is None:
         rooms = (_MIB, 4 * _MIB)
