@@ -26,7 +26,11 @@ WORKSPACE_VARIABLE = "FAMILIAR_FACES_WORKSPACE"
 _SEED_BYTES = 32
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # DuckDB, SQLite and polars say it in words alone: the system's, or their own.
-_NO_ROOM_IN_WORDS = (*(os.strerror(number) for number in _NO_ROOM), "database or disk is full")
+_NO_ROOM_IN_WORDS = (
+    *(os.strerror(number) for number in _NO_ROOM),
+    "database or disk is full",
+    "Could not write all bytes",
+)
 _LOOK_AGAIN_SECONDS = 0.5
 _LEAST_ROOM_BYTES = 1 << 20
 

@@ -46,6 +46,12 @@ def killed_after_steps(county, steps):
     assert trial.code == KILLED, trial.said
 
 
+def killed_in(county, place):
+    """A run that is killed when it comes to a function."""
+    trial = run_trial(county.workspace.root, disturb=die_at, argument=place)
+    assert trial.code == KILLED, (place, trial.said)
+
+
 def killed_at(county, share, undisturbed):
     """A run that is killed at a share of the time that an undisturbed run takes; whether it was still at work."""
     trial = started(county.workspace.root)
@@ -53,11 +59,12 @@ def killed_at(county, share, undisturbed):
 
 
 def test_runs_killed_between_things_that_belong_together_are_made_good_by_the_next(county, undisturbed):
+    in_the_first_step, *in_the_release = PLACES
+    killed_in(county, in_the_first_step)
     for steps in (2, STEPS // 3, 3 * STEPS // 4):
         killed_after_steps(county, steps)
-    for place in PLACES:
-        trial = run_trial(county.workspace.root, disturb=die_at, argument=place)
-        assert trial.code == KILLED, (place, trial.said)
+    for place in in_the_release:
+        killed_in(county, place)
     as_undisturbed(county, undisturbed, "the ends of steps, and in the middle of some")
     published = (county.workspace.releases / "publications.jsonl").read_text(encoding="utf-8")
     assert published.count(undisturbed["release"]) == 1
