@@ -5,13 +5,16 @@ WORKSPACE := workspace/demo
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 
-.PHONY: demo test lint format dev bench spark clean constraints licences audit
+.PHONY: demo test endurance lint format dev bench spark clean constraints licences audit
 
 demo: $(VENV)/ready  ## A simulated county, from raw extracts to a release.
 	$(BIN)/familiar-faces demo --workspace $(WORKSPACE)
 
 test: lint  ## Every check there is.
 	$(BIN)/pytest -n 2 --dist loadgroup
+
+endurance: $(VENV)/ready  ## What takes longer: kill -9 after every step and at 50 moments, a thousand damaged deliveries.
+	$(BIN)/pytest -n 2 --dist loadgroup -m endurance tests/reliability
 
 lint: $(VENV)/ready  ## Style, types, import contracts, SQL.
 	$(BIN)/ruff check .

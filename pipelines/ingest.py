@@ -196,8 +196,15 @@ def promote(connection: duckdb.DuckDBPyConnection, source: Source) -> None:
         connection.execute("rollback").fetchall()
         raise
     _check_nothing_was_lost(connection, source, "")
-    for candidate in tables.values():
-        connection.execute(f"drop table if exists {candidate}").fetchall()
+    discard_candidate(connection, source)
+
+
+def discard_candidate(connection: duckdb.DuckDBPyConnection, source: Source) -> None:
+    """Drop the candidate tables of `source`, where there are any: a run that was killed, or a delivery that a check
+    stopped, left them, and they hold rows.
+    """
+    for table in ("people", "encounter", "delivery", "quarantined_row"):
+        connection.execute(f"drop table if exists candidate_{source.name}_{table}").fetchall()
 
 
 def _content_sha256(folder: Path) -> str | None:
@@ -275,10 +282,10 @@ def _key_check_in_use(connection: duckdb.DuckDBPyConnection) -> str | None:
 
 def _check_belongs(delivery: Delivery, settings: CountySettings) -> None:
     for flag, code_list in settings.code_lists.items():
-        delivered = delivery.manifest.code_lists.get(flag)
-        if delivered != code_list:
+        # What the manifest names instead is not repeated: nothing keeps an agency's software from writing a name there.
+        if delivery.manifest.code_lists[flag] != code_list:
             raise DeliveryRefusedError(
-                f"{delivery.folder / MANIFEST_FILE}: the flag {flag} was made from the code list {delivered}, "
+                f"{delivery.folder / MANIFEST_FILE}: the flag {flag} was made from another code list, "
                 f"but county.toml asks for {code_list}. Encode the extract again with the county file."
             )
 

@@ -10,7 +10,7 @@ import polars as pl
 from pydantic import PrivateAttr
 
 from linkage.errors import FamiliarFacesError
-from pipelines.workspace import WORKSPACE_VARIABLE, Workspace
+from pipelines.workspace import WORKSPACE_VARIABLE, Workspace, disk_full, is_disk_full
 
 WAREHOUSE_POOL = "warehouse"
 """Every asset writes the same DuckDB file, so one run at a time may hold this pool."""
@@ -50,7 +50,11 @@ class CountyWorkspace(dg.ConfigurableResource):  # type: ignore[type-arg]
         with workspace.connect() as connection:
             try:
                 yield connection
-            except (duckdb.Error, pl.exceptions.PolarsError) as error:
+            except (duckdb.Error, pl.exceptions.PolarsError, OSError) as error:
+                if is_disk_full(error):
+                    raise disk_full(workspace.root) from None
+                if isinstance(error, OSError):
+                    raise
                 raise FamiliarFacesError(
                     f"The warehouse refused a statement ({type(error).__name__}; its message is withheld because it "
                     "may quote a record). Nothing accepted or released has changed; run again, and report this if "

@@ -8,13 +8,15 @@ from typing import Any
 
 import dagster as dg
 
-from linkage.errors import UsageError
+from linkage.encoding.months import is_month
+from linkage.errors import DeliveryRefusedError, UsageError
 from linkage.progress import say, step
 from linkage.source import declared_sources
+from pipelines.assets.deliveries import DELIVERY_MONTHS
 from pipelines.definitions import defs
 from pipelines.ingest import landed_months, pending_months, prepare_warehouse
 from pipelines.operations.automation import months_range
-from pipelines.operations.history import open_history
+from pipelines.operations.history import close_killed_runs, open_history
 from pipelines.operations.run_summary import why_it_failed, write_summary
 from pipelines.releases.prepared import refuse_what_nobody_read
 from pipelines.releases.release import current_release, release_id
@@ -23,6 +25,11 @@ from pipelines.state import fingerprint, run_state
 from pipelines.workspace import Workspace
 from quality.access_log import account, log_access
 from quality.sign_off import Verdict, record_sign_off
+
+_FIRST_MONTH = str(DELIVERY_MONTHS.get_first_partition_key())[:7]
+_OF_THE_COMMAND_LINE = {"familiar-faces/started_by": "command line"}
+# Dagster's daemon would start a killed run once more; whoever started it here sees that it died.
+_NOT_AGAIN = {"dagster/max_retries": "0"}
 
 
 def refresh(workspace: Workspace, *, as_of: dt.date | None = None) -> str:
@@ -93,6 +100,13 @@ def _months_to_ingest(workspace: Workspace) -> dict[str, str]:
             month for source in sources for month in pending_months(connection, workspace.landing, source)
         }
     landed = {month for source in sources for month in landed_months(workspace.landing, source)}
+    for source in sources:
+        for month in landed_months(workspace.landing, source):
+            if not is_month(month) or month < _FIRST_MONTH:
+                raise DeliveryRefusedError(
+                    f"{workspace.landing / source.name / month}: its name is no month of {_FIRST_MONTH} or later, "
+                    "written YYYY-MM; put the delivery into the folder of its month, or take it away."
+                )
     if not landed:
         raise UsageError(
             f"{workspace.landing} holds no delivery. Put what the agencies' encoder wrote into "
@@ -106,6 +120,8 @@ def _execute(workspace: Workspace, job: str, config: Mapping[str, Any], tags: Ma
     quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
     with open_history(workspace) as instance, warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        for killed in close_killed_runs(instance, tags=_OF_THE_COMMAND_LINE):
+            say(f"An earlier run was killed: {write_summary(instance, killed, workspace)}")
         resolved = defs.resolve_job_def(job)
         run_id = str(uuid.uuid4())
         instance.add_event_listener(run_id, _say_progress)
@@ -114,7 +130,7 @@ def _execute(workspace: Workspace, job: str, config: Mapping[str, Any], tags: Ma
                 run_id=run_id,
                 instance=instance,
                 run_config={**config, **quiet},
-                tags=dict(tags),
+                tags={**tags, **_OF_THE_COMMAND_LINE, **_NOT_AGAIN},
                 resources={"county": CountyWorkspace(root=str(workspace.root), run_is_held=True)},
                 raise_on_error=False,
             )

@@ -4,9 +4,11 @@ Folders are made 0700 and files 0600; only releases are opened to the group that
 """
 
 import contextlib
+import errno
 import fcntl
 import os
 import secrets
+import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,13 +17,22 @@ from typing import IO
 
 import duckdb
 
-from linkage.errors import UsageError
+from linkage.errors import FamiliarFacesError, UsageError
+from pipelines.debris import SPILL, clear_debris
 from pipelines.settings import CountySettings, load_settings
 
 WORKSPACE_VARIABLE = "FAMILIAR_FACES_WORKSPACE"
 
 _SEED_BYTES = 32
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# DuckDB, SQLite and polars say it in words alone: the system's, or their own.
+_NO_ROOM_IN_WORDS = (
+    *(os.strerror(number) for number in _NO_ROOM),
+    "database or disk is full",
+    "Could not write all bytes",
+)
 _LOOK_AGAIN_SECONDS = 0.5
+_LEAST_ROOM_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -128,11 +139,18 @@ class Workspace:
         """Open the warehouse; larger-than-memory work spills into the workspace, never into a shared folder."""
         if read_only and not self.warehouse.exists():
             raise UsageError(f"{self.root} holds no finished run. Run `familiar-faces run` first.")
-        spill = self.root / ".spill"
+        spill = self.root / SPILL
         spill.mkdir(mode=0o700, exist_ok=True)
         try:
             connection = duckdb.connect(self.warehouse, read_only=read_only)
-        except duckdb.IOException:
+        except duckdb.IOException as error:
+            if is_disk_full(error):
+                raise disk_full(self.root) from None
+            if "lock" not in str(error):
+                raise FamiliarFacesError(
+                    f"{self.warehouse} cannot be opened as a database. Nothing was changed; look whether its disk is "
+                    "in order, and put the file back from a backup or move it away: a run makes it again from landing."
+                ) from None
             raise UsageError(
                 f"{self.warehouse} is in use by another process. "
                 "Wait for it to finish, or close it; analysts open releases/current, never the warehouse."
@@ -153,7 +171,8 @@ class Workspace:
 
     @contextlib.contextmanager
     def only_run(self, *, patience_seconds: float = 0) -> Iterator[None]:
-        """Hold the workspace for one run. The lock dies with its process, so a killed run leaves none behind.
+        """Hold the workspace for one run. The lock dies with its process, so a killed run leaves none behind; what else
+        it left is cleared away here.
 
         Raises UsageError when another run still holds it after `patience_seconds`.
         """
@@ -166,7 +185,39 @@ class Workspace:
                         f"Another run is using {self.root}. Wait for it to finish, then run again."
                     )
                 time.sleep(_LOOK_AGAIN_SECONDS)
-            yield
+            try:
+                clear_debris(self.root)
+                yield
+            except Exception as error:
+                # SQLite says of a full disk that it cannot open a file, and what a step hit arrives without its words.
+                is_unexplained = type(error) is FamiliarFacesError or not isinstance(
+                    error, FamiliarFacesError
+                )
+                if is_unexplained and (is_disk_full(error) or _has_no_room(self.root)):
+                    raise disk_full(self.root) from None
+                raise
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Whether a library says that there was no room: by the number of the system's error, or in its own words."""
+    return getattr(error, "errno", None) in _NO_ROOM or speaks_of_full_disk(str(error))
+
+
+def speaks_of_full_disk(message: str) -> bool:
+    """Whether the message of a library's error, which may quote a record and is not to be shown, is about room."""
+    return any(words in message for words in _NO_ROOM_IN_WORDS)
+
+
+def disk_full(root: Path) -> UsageError:
+    """The sentence for a full disk."""
+    return UsageError(
+        f"The disk of {root} is full, or this user's share of it. What was accepted and released before is as it was; "
+        "make room and run again."
+    )
+
+
+def _has_no_room(folder: Path) -> bool:
+    return shutil.disk_usage(folder).free < _LEAST_ROOM_BYTES
 
 
 def _locked(lock: IO[str]) -> bool:

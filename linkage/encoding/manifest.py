@@ -1,12 +1,14 @@
 """The manifest of a delivery: what was sent, how it was made, and the checksums to prove it arrived whole."""
 
 import json
+import re
 from dataclasses import asdict, dataclass
 from datetime import date
 from hashlib import sha256
 from typing import Any
 
 from linkage.encoding.columns import ENCOUNTERS_FILE, PEOPLE_FILE, RETRACTED_FILE
+from linkage.source import FLAGS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +76,10 @@ def read_manifest(text: str) -> Manifest:
     )
 
 
+# Kept in the warehouse, so it is nothing but a date and a hash.
+_CODE_LIST_VERSION = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9a-f]{12}")
+
+
 def _is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
@@ -117,7 +123,11 @@ _SHAPES = {
         and all(map(_is_hash, value.values()))
     ),
     "key_check": _is_hash,
-    "code_lists": lambda value: isinstance(value, dict) and all(map(_is_name, (*value, *value.values()))),
+    "code_lists": lambda value: (
+        _has(value, "version", *FLAGS)
+        and all(map(_is_name, value.values()))
+        and _CODE_LIST_VERSION.fullmatch(value["version"]) is not None
+    ),
     "part2_program": lambda value: isinstance(value, bool),
     "nulled": lambda value: (
         isinstance(value, dict)

@@ -8,7 +8,14 @@ import dagster as dg
 from linkage.errors import CheckFailedError
 from linkage.source import Source, declared_sources
 from pipelines.checks import check_results, first_failure, nothing_to_check, of_another_profile, specs
-from pipelines.ingest import landed_months, load_candidate, pending_months, prepare_warehouse, promote
+from pipelines.ingest import (
+    discard_candidate,
+    landed_months,
+    load_candidate,
+    pending_months,
+    prepare_warehouse,
+    promote,
+)
 from pipelines.quarantine import write_quarantine_files
 from pipelines.resources import WAREHOUSE_POOL, CountyWorkspace
 from pipelines.retraction import withdraw
@@ -50,6 +57,7 @@ def delivery_asset(source: Source) -> dg.AssetsDefinition:
                 month for month in pending_months(connection, workspace.landing, source) if month in landed
             ]
             if not pending:
+                discard_candidate(connection, source)
                 yield dg.MaterializeResult(asset_key=key, metadata={"months_unchanged": len(landed)})
                 yield from nothing_to_check(suites, key)
                 return

@@ -9,10 +9,10 @@ written in SQLite's mode NORMAL: a loss of power may cost the last events, never
 import contextlib
 import os
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from dagster import DagsterInstance
+from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
 from dagster._core.storage.event_log import SqliteEventLogStorage
 from sqlalchemy import Connection, Engine, create_engine, event
 
@@ -110,9 +110,24 @@ def write_instance_settings(workspace: Workspace) -> dict[str, str]:
     }
 
 
+_UNDER_WAY = [DagsterRunStatus.NOT_STARTED, DagsterRunStatus.STARTING, DagsterRunStatus.STARTED]
+
+
 @contextlib.contextmanager
 def open_history(workspace: Workspace) -> Iterator[DagsterInstance]:
     """The Dagster instance of the workspace."""
     os.environ.update(write_instance_settings(workspace))
     with DagsterInstance.get() as instance:
         yield instance
+
+
+def close_killed_runs(instance: DagsterInstance, *, tags: Mapping[str, str]) -> list[str]:
+    """Mark the runs with `tags` as failed that the history has as under way; returns their ids, the oldest first.
+
+    The caller holds the workspace, and runs with these tags are at work only while they hold it, so their processes
+    were killed. Nothing else tells the history: its queue, which starts one run at a time, would wait for them forever.
+    """
+    killed = instance.get_runs(RunsFilter(statuses=_UNDER_WAY, tags=dict(tags)))
+    for run in reversed(killed):
+        instance.report_run_failed(run, "The process of this run was killed.")
+    return [run.run_id for run in reversed(killed)]

@@ -19,7 +19,7 @@ from linkage.pages import replace_file
 from linkage.progress import say
 from pipelines.operations.settings import Operations, load_operations
 from pipelines.releases.release import current_release
-from pipelines.workspace import Workspace
+from pipelines.workspace import Workspace, speaks_of_full_disk
 
 SUMMARIES = "run_summaries"
 
@@ -168,6 +168,11 @@ def why_it_failed(events: Iterable[dg.DagsterEvent]) -> FamiliarFacesError:
             while error is not None:
                 if error.cls_name in _USER_ERRORS:
                     return _USER_ERRORS[error.cls_name](error.message.partition(": ")[2].strip())
+                if speaks_of_full_disk(error.message):
+                    return UsageError(
+                        f"The disk of the workspace is full, or this user's share of it, as {event.step_key} found. "
+                        "What was accepted and released before is as it was; make room and run again."
+                    )
                 bug = f"{event.step_key} ({error.cls_name})"
                 error = error.cause
         elif event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:

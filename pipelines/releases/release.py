@@ -21,7 +21,7 @@ import duckdb
 from linkage.errors import CheckFailedError, UsageError
 from pipelines.state import fingerprint
 from pipelines.workspace import Workspace
-from quality.access_log import account, log_access
+from quality.access_log import accesses, account, log_access
 
 DATABASE_NAME = "familiar_faces.duckdb"
 MANIFEST_NAME = "manifest.json"
@@ -29,6 +29,7 @@ _MANIFEST_VERSION = 1
 _FINGERPRINT_LENGTH = 10
 CHECKSUM_ENGINE = f"duckdb {duckdb.__version__}"
 _READ_SIZE = 1 << 20
+_PUBLISH = "publish"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -247,15 +248,23 @@ def _give_to(path: Path, readers_group: str) -> None:
 
 def _point_current_at(workspace: Workspace, release: Release) -> None:
     link = workspace.releases / "current"
-    if link.is_symlink() and link.readlink() == Path(release.release_id):
+    is_current = link.is_symlink() and link.readlink() == Path(release.release_id)
+    if is_current and _last_published(workspace) == release.release_id:
         return
-    draft = workspace.releases / ".current.draft"
-    draft.unlink(missing_ok=True)
-    draft.symlink_to(release.release_id)
-    draft.replace(link)
+    if not is_current:
+        draft = workspace.releases / ".current.draft"
+        draft.unlink(missing_ok=True)
+        draft.symlink_to(release.release_id)
+        draft.replace(link)
     log_access(
-        workspace.stewardship, account(), "publish", now=dt.datetime.now(dt.UTC), about=release.release_id
+        workspace.stewardship, account(), _PUBLISH, now=dt.datetime.now(dt.UTC), about=release.release_id
     )
+
+
+def _last_published(workspace: Workspace) -> str | None:
+    """The release that the access log names last as published, or None: a run may have died before it wrote that."""
+    published = accesses(workspace.stewardship).filter(what=_PUBLISH)["about"]
+    return published[-1] if len(published) else None
 
 
 def _file_sha256(path: Path) -> str:
