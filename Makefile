@@ -13,7 +13,7 @@ demo: $(VENV)/ready  ## A simulated county, from raw extracts to a release.
 test: lint  ## Every check there is.
 	$(BIN)/pytest -n 2 --dist loadgroup
 
-endurance: $(VENV)/ready  ## What takes longer: kill -9 after every step and at 50 moments, a thousand damaged deliveries.
+endurance: $(VENV)/ready  ## What takes half an hour: kill -9 after every step, and at 50 moments of a run.
 	$(BIN)/pytest -n 2 --dist loadgroup -m endurance tests/reliability
 
 lint: $(VENV)/ready  ## Style, types, import contracts, SQL.

@@ -10,7 +10,7 @@ from pipelines.releases.release import current_release
 from pipelines.workspace import Workspace
 from tests.pipelines.simulated_county import SimulatedCounty, open_release
 from tests.reliability.conftest import nothing_left_behind, outcome
-from tests.reliability.disturbances import jump_clock, run_on_a_full_disk, run_with_small_files
+from tests.reliability.disturbances import jump_clock, run_on_a_full_disk
 from tests.reliability.trial import forked, pipe, run_trial, started
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("reliability_disturbed")]
@@ -72,8 +72,7 @@ def test_a_full_disk_is_said_and_the_next_run_with_room_completes(before_third_m
     rooms = (64 * 1024, 5 * _MIB)
     ended = ends(run_on_a_full_disk, before_third_month, tmp_path, used + 400 * _MIB, rooms)
     if ended is None:
-        rooms = (_MIB, 4 * _MIB)
-        ended = ends(run_with_small_files, before_third_month, tmp_path, 0, rooms)
+        pytest.skip("this system gives a user no disk of their own to fill")
     *full, (code, said, current) = ended
     for room, (code_when_full, said_when_full, current_when_full) in zip(rooms, full, strict=True):
         assert code_when_full == 2, (room, said_when_full)
