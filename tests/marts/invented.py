@@ -15,6 +15,7 @@ AS_OF = dt.date(2025, 1, 1)
 _OWN_COLUMNS = tuple(
     column.name for source in declared_sources().values() for column in source.delivered_columns
 )
+"""Columns of the four sources; what an encounter of another one has of its own is in `further`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -231,7 +232,7 @@ def _fill_encounters(connection, encounters):
         connection,
         "delivered_encounter (source varchar, encounter_id varchar, client_id varchar, kind varchar, "
         "started_at timestamp, ended_at timestamp, smi boolean, sud boolean, suicidality boolean, homeless boolean, "
-        f"overdose boolean, part2 boolean, month varchar, row_number integer, {own})",
+        f"overdose boolean, part2 boolean, month varchar, row_number integer, further map(varchar, varchar), {own})",
         [
             (
                 each.source,
@@ -248,6 +249,7 @@ def _fill_encounters(connection, encounters):
                 False,
                 each.month,
                 each.row_number,
+                {name: value for name, value in each.own.items() if name not in _OWN_COLUMNS},
                 *(each.own.get(name) for name in _OWN_COLUMNS),
             )
             for each in encounters
