@@ -138,9 +138,7 @@ def _read_source(declared: Mapping[str, Any]) -> Source:
 
 def _declarations(folder: Traversable) -> Iterator[Traversable]:
     return iter(
-        sorted(
-            (file for file in folder.iterdir() if file.name.endswith(".toml")), key=lambda file: file.name
-        )
+        sorted((file for file in folder.iterdir() if file.name.endswith(".toml")), key=lambda file: file.name)
     )
 
 

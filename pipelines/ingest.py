@@ -94,7 +94,9 @@ def prepare_warehouse(connection: duckdb.DuckDBPyConnection, profile: Profile = 
 def _delivered_encounters(source: Source) -> str:
     """A select of a source's delivered encounters; what only an added source has is in the map `further`, as text."""
     own = [column.name for column in source.delivered_columns] if source.is_added else []
-    keys, values = (", ".join(each) for each in ([f"'{name}'" for name in own], [f"{n}::varchar" for n in own]))
+    keys, values = (
+        ", ".join(each) for each in ([f"'{name}'" for name in own], [f"{n}::varchar" for n in own])
+    )
     others = f"* exclude ({', '.join(own)})" if own else "*"
     return (
         f"select '{source.name}' as source, {others}, map([{keys}]::varchar[], [{values}]::varchar[]) as further "

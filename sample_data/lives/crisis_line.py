@@ -42,9 +42,15 @@ def make_calls(
     calls = pl.concat(
         [
             # Rides start at most 58 minutes before the visit.
-            _calls_before(rng, by_ambulance, parameters.before_ambulance, (HOUR, 2 * HOUR), {"ambulance": 1.0}),
             _calls_before(
-                rng, by_themselves, parameters.before_visit, (2 * HOUR, 60 * HOUR), parameters.before_visit_ends
+                rng, by_ambulance, parameters.before_ambulance, (HOUR, 2 * HOUR), {"ambulance": 1.0}
+            ),
+            _calls_before(
+                rng,
+                by_themselves,
+                parameters.before_visit,
+                (2 * HOUR, 60 * HOUR),
+                parameters.before_visit_ends,
             ),
             _calls_before(rng, booked, parameters.before_booking, (HOUR // 2, 3 * HOUR), {"police": 1.0}),
             _other_calls(rng, population, conditions, window, parameters),
@@ -72,9 +78,9 @@ def _calls_before(
     """Calls before a `share` of what came later, so many seconds earlier."""
     followed = later.filter(pl.Series(rng.random(later.height) < share))
     earlier = pl.Series(rng.integers(*seconds, followed.height))
-    return followed.select(
-        pl.col("person").cast(pl.Int32), started=pl.col("started") - earlier
-    ).with_columns(outcome=draw_codes(rng, ends, followed.height))
+    return followed.select(pl.col("person").cast(pl.Int32), started=pl.col("started") - earlier).with_columns(
+        outcome=draw_codes(rng, ends, followed.height)
+    )
 
 
 def _other_calls(

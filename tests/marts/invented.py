@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, fields
 
 import duckdb
 
-from linkage.source import declared_sources
+from linkage.source import declare_sources, declared_sources
 from pipelines.cohorts import parse_cohorts
 from pipelines.relations import create_encounter_kind, load_relations
 
@@ -93,6 +93,10 @@ def night(encounter_id, day, **known):
     )
 
 
+def call(encounter_id, started_at, outcome="resolved_by_phone", **known):
+    return encounter(encounter_id, "crisis_line", "call", started_at, outcome=outcome, **known)
+
+
 def stay(encounter_id, started_at, ended_at=None, *, project_type="es_entry_exit", **known):
     return encounter(
         encounter_id, "shelter", "stay", started_at, ended_at, project_type=project_type, **known
@@ -110,11 +114,14 @@ def warehouse(
     covered_from: dt.date = dt.date(2015, 1, 1),
     not_covered: Iterable[tuple[str, str]] = (),
     linkage_measures: Iterable[tuple] = (),
+    further_sources: str = "",
+    nameless: Iterable[str] = (),
 ) -> duckdb.DuckDBPyConnection:
     """The input tables. Without `clients` every client_id is the person of the same name, in every source.
 
     `not_covered` lists (source, 'YYYY-MM') of which there is no delivery; `linkage_measures` are rows of
-    linkage_measure.
+    linkage_measure; `further_sources` are named as the environment variable names them; `nameless` are client ids that came
+    without a name.
     """
     connection = duckdb.connect()
     clients = list(
@@ -128,6 +135,7 @@ def warehouse(
         }.values()
     )
     create_encounter_kind(connection)
+    _add_kinds(connection, further_sources)
     connection.execute(
         "create table run_parameter as select ?::date as as_of, 'Test County' as county, "
         "11::integer as small_cell_threshold, ?::boolean as include_minors, ?::varchar[] as connected_by",
@@ -172,6 +180,13 @@ def warehouse(
         from person_crosswalk
         """
     ).fetchall()
+    for client_id in nameless:
+        connection.execute(
+            "create or replace table delivered_identity as select * replace "
+            "(has_first_name and client_id <> $1 as has_first_name, has_ssn and client_id <> $1 as has_ssn) "
+            "from delivered_identity",
+            [client_id],
+        ).fetchall()
     _fill(
         connection,
         "linkage_history (as_of date, measure varchar, source varchar, part varchar, numerator bigint, "
@@ -179,7 +194,8 @@ def warehouse(
         [],
     )
     _fill_encounters(connection, encounters)
-    _fill_deliveries(connection, covered_from, as_of, set(not_covered))
+    delivering = declare_sources(further_sources)
+    _fill_deliveries(connection, delivering, covered_from, as_of, set(not_covered))
     return connection
 
 
@@ -257,8 +273,17 @@ def _fill_encounters(connection, encounters):
     )
 
 
-def _fill_deliveries(connection, covered_from, as_of, not_covered):
-    sources = ", ".join(f"('{source}')" for source in declared_sources())
+def _add_kinds(connection, further_sources):
+    for source in declare_sources(further_sources).values():
+        for kind in source.kinds if source.is_added else ():
+            connection.execute(
+                "insert into encounter_kind values (?, ?, ?, ?, ?, ?)",
+                [source.name, kind.name, kind.label, kind.is_stay, kind.sim_intercept, kind.by_day],
+            ).fetchall()
+
+
+def _fill_deliveries(connection, delivering, covered_from, as_of, not_covered):
+    sources = ", ".join(f"('{source}')" for source in delivering)
     connection.execute(
         f"""
         create or replace table delivery as
