@@ -1,4 +1,4 @@
-"""Calls to a crisis line: before an ambulance, a visit or a booking of the same crisis, and crises that went no further."""
+"""Calls to a crisis line: before an ambulance, visit or booking of the same crisis, and crises that went no further."""
 
 import numpy as np
 import numpy.typing as npt

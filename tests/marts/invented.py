@@ -120,8 +120,8 @@ def warehouse(
     """The input tables. Without `clients` every client_id is the person of the same name, in every source.
 
     `not_covered` lists (source, 'YYYY-MM') of which there is no delivery; `linkage_measures` are rows of
-    linkage_measure; `further_sources` are named as the environment variable names them; `nameless` are client ids that came
-    without a name.
+    linkage_measure; `further_sources` are named as the environment variable names them; `nameless` are client ids
+    that came without a name.
     """
     connection = duckdb.connect()
     clients = list(

@@ -30,7 +30,7 @@ OUTCOMES = {
 }
 NAMELESS = "cyd"
 MIDNIGHT = dt.datetime.combine(AS_OF, dt.time())
-FIRST_HOUR = dt.datetime(2024, 11, 20)
+FIRST_HOUR = dt.datetime.combine(dt.date(2024, 11, 20), dt.time())
 
 
 def counted(encounters, **options):
@@ -79,7 +79,7 @@ def boring_counts(encounters, not_covered):
             judged[measure, month].append((each.client_id, outcome is not None, outcome == code))
         for target, (source, kind) in TARGETS.items():
             gap = (source, "2024-12") in not_covered
-            until = dt.datetime(2024, 12, 1) if gap else MIDNIGHT
+            until = dt.datetime.combine(dt.date(2024, 12, 1), dt.time()) if gap else MIDNIGHT
             followed_by = [
                 other.started_at
                 for other in encounters
