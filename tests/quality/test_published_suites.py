@@ -343,3 +343,8 @@ def test_a_planted_fault_breaks_exactly_the_expectations_about_it(released, spoi
 def test_minors_are_allowed_where_the_county_includes_them(released):
     released.change("update person set is_minor = true", "update run_parameter set include_minors = true")
     assert not_met(released, "cohort_membership") == set()
+
+
+def test_tables_that_only_further_sources_fill_may_be_empty(released):
+    released.change("delete from diversion_measure", "delete from encounter_detail")
+    assert not_met(released, "diversion_measure", "encounter_detail") == set()
