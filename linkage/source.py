@@ -1,16 +1,27 @@
-"""What a source is: its name, encounter kinds and columns, declared once in `linkage/sources/<name>.toml`.
+"""What a source is: its name, encounter kinds and columns, declared once in a file.
 
-Contracts, assets, checks, staging relations and documentation are all derived from these declarations, so that
-a fifth source is one new file.
+Contracts, assets, checks, staging relations and documentation are all derived from these declarations. Four are always
+declared (`linkage/sources/`); the environment variable `FAMILIAR_FACES_SOURCES` adds further ones, so that a fifth
+source is one name or one file.
 """
 
+import os
+import re
 import tomllib
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
-from typing import Literal
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any, Literal
+
+from linkage.errors import UsageError
 
 ColumnType = Literal["code", "boolean", "timestamp", "diagnoses"]
+
+SOURCES_VARIABLE = "FAMILIAR_FACES_SOURCES"
+"""Further sources, separated by commas: names of files in `linkage/sources/optional/`, or paths of files like them."""
 
 FLAGS = ("smi", "sud", "suicidality", "homeless", "overdose")
 """The county's clinical flags: the only form in which diagnoses leave an agency."""
@@ -58,6 +69,8 @@ class Source:
     `client_id_is_stable` is true where the agency keeps one client_id per person; where it is false (EMS, whose
     client_id is the report number) nothing may be inferred from two rows having different ids.
     `is_criminal_justice` is true of agencies that must not learn of illnesses from what goes back to them.
+    `is_added` is true of a source that is none of the four: SQL cannot name its own columns, so they go into the
+    relation `encounter_detail`, a row for each value.
     """
 
     name: str
@@ -66,6 +79,7 @@ class Source:
     kinds: tuple[EncounterKind, ...]
     columns: tuple[SourceColumn, ...]
     is_criminal_justice: bool = False
+    is_added: bool = False
 
     @property
     def kind_names(self) -> tuple[str, ...]:
@@ -78,8 +92,30 @@ class Source:
         return tuple(column for column in self.columns if column.is_delivered)
 
 
-def _read_source(text: str) -> Source:
-    declared = tomllib.loads(text)
+def declare_sources(further: str) -> dict[str, Source]:
+    """The four sources and those that `further` names as `SOURCES_VARIABLE` does, by name, in alphabetical order.
+
+    Raises UsageError for a name that is not shipped and for a file that cannot be read, lacks a key, has a name that is
+    no small word, or takes a name that another source has.
+    """
+    sources = {}
+    for file in _declarations(resources.files("linkage") / "sources"):
+        source = _read_source(tomllib.loads(file.read_text(encoding="utf-8")))
+        sources[source.name] = source
+    for named in filter(None, (part.strip() for part in further.split(","))):
+        source = replace(_read_added(named), is_added=True)
+        _refuse_taken_names(source, sources, named)
+        sources[source.name] = source
+    return dict(sorted(sources.items()))
+
+
+@cache
+def declared_sources() -> dict[str, Source]:
+    """Every declared source by name, in alphabetical order of name; see `declare_sources` for what is refused."""
+    return declare_sources(os.environ.get(SOURCES_VARIABLE, ""))
+
+
+def _read_source(declared: Mapping[str, Any]) -> Source:
     return Source(
         name=declared["name"],
         label=declared["label"],
@@ -100,12 +136,68 @@ def _read_source(text: str) -> Source:
     )
 
 
-@cache
-def declared_sources() -> dict[str, Source]:
-    """Every declared source by name, in alphabetical order of name."""
-    folder = resources.files("linkage") / "sources"
-    files = sorted(
-        (file for file in folder.iterdir() if file.name.endswith(".toml")), key=lambda file: file.name
+def _declarations(folder: Traversable) -> Iterator[Traversable]:
+    return iter(
+        sorted((file for file in folder.iterdir() if file.name.endswith(".toml")), key=lambda file: file.name)
     )
-    sources = [_read_source(file.read_text(encoding="utf-8")) for file in files]
-    return {source.name: source for source in sources}
+
+
+def _read_added(named: str) -> Source:
+    optional = {
+        file.name.removesuffix(".toml"): file
+        for file in _declarations(resources.files("linkage") / "sources" / "optional")
+    }
+    file: Traversable | Path = optional.get(named, Path(named))
+    if named not in optional and not named.endswith(".toml"):
+        raise UsageError(
+            f"{SOURCES_VARIABLE} names {named}, which is not shipped; name one of {', '.join(optional)}, or the path "
+            "of a .toml file."
+        )
+    try:
+        return _read_source(tomllib.loads(file.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise UsageError(
+            f"{SOURCES_VARIABLE} names {named}: {error.strerror}. Name a file that is there."
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{named} is not valid TOML: {error}.") from None
+    except KeyError as error:
+        raise UsageError(
+            f"{named}: the key {error} is missing; docs/fifth_source.md shows a whole declaration."
+        ) from None
+    except (AttributeError, TypeError):
+        raise UsageError(
+            f"{named}: a key is unknown or of the wrong type; docs/fifth_source.md shows a whole declaration."
+        ) from None
+
+
+_SMALL_WORD = re.compile(r"[a-z][a-z0-9_]{0,40}")
+
+
+def _refuse_taken_names(source: Source, sources: Mapping[str, Source], where: str) -> None:
+    columns = [column.name for column in source.columns]
+    for name in (source.name, *source.kind_names, *columns):
+        if not isinstance(name, str) or not _SMALL_WORD.fullmatch(name):
+            raise UsageError(
+                f"{where}: names of the source, its kinds and its columns must be small letters, digits and _; "
+                "rename what is not."
+            )
+    if source.name in sources:
+        raise UsageError(f"{where} declares {source.name}, which is declared already; remove one of the two.")
+    taken = {kind: other.name for other in sources.values() for kind in other.kind_names}
+    for kind in source.kind_names:
+        if kind in taken:
+            raise UsageError(
+                f"{where} declares the kind {kind}, which {taken[kind]} has; name the kind otherwise."
+            )
+    reserved = sorted(set(columns) & _COMMON_COLUMNS)
+    if reserved:
+        raise UsageError(
+            f"{where} declares the column {reserved[0]}, which every source has; name it otherwise."
+        )
+
+
+_COMMON_COLUMNS = {
+    "source", "encounter_id", "client_id", "kind", "started_at", "ended_at", "month", "row_number", "part2",
+    "further", *FLAGS,
+}  # fmt: skip

@@ -37,7 +37,7 @@ def run_demo(root: Path, *, people: int, months: int, seed: int) -> None:
         county_file_text(project_key_check=project_key.key_check), encoding="utf-8"
     )
     workspace.prepare()
-    with step("Encoding at the four agencies"):
+    with step("Encoding at the agencies"):
         _encode_all(agencies, workspace, project_key)
     say(refresh(workspace, as_of=county.as_of))
     truth = _truth_as_delivered(agencies)

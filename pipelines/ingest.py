@@ -85,12 +85,23 @@ def prepare_warehouse(connection: duckdb.DuckDBPyConnection, profile: Profile = 
         for part, columns in _stored_columns(source, profile).items():
             _create_empty(connection, f"{source.name}_{part}", columns, replace=False)
         _keep_to_profile(connection, source, profile)
-    parts = "\nunion all by name\n".join(
-        f"select '{name}' as source, * from {name}_encounter" for name in declared_sources()
-    )
+    parts = "\nunion all by name\n".join(map(_delivered_encounters, declared_sources().values()))
     connection.execute(f"create or replace view delivered_encounter as {parts}").fetchall()
     create_delivered_identity(connection, profile)
     create_encounter_kind(connection)
+
+
+def _delivered_encounters(source: Source) -> str:
+    """A select of a source's delivered encounters; what only an added source has is in the map `further`, as text."""
+    own = [column.name for column in source.delivered_columns] if source.is_added else []
+    keys, values = (
+        ", ".join(each) for each in ([f"'{name}'" for name in own], [f"{n}::varchar" for n in own])
+    )
+    others = f"* exclude ({', '.join(own)})" if own else "*"
+    return (
+        f"select '{source.name}' as source, {others}, map([{keys}]::varchar[], [{values}]::varchar[]) as further "
+        f"from {source.name}_encounter"
+    )
 
 
 def landed_months(landing: Path, source: Source) -> list[str]:

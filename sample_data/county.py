@@ -40,7 +40,7 @@ class SimulatedCounty:
             f"{self.people_with_contact:,} of them seen by an agency; as of {self.as_of}."
         ]
         lines += [
-            f"  {source:<9} {self.clients[source]:>9,} client ids {self.people_rows[source]:>9,} people rows "
+            f"  {source:<11} {self.clients[source]:>9,} client ids {self.people_rows[source]:>9,} people rows "
             f"{self.encounter_rows[source]:>9,} encounter rows"
             for source in self.clients
         ]
@@ -65,8 +65,8 @@ def simulate(
     all of history (for benchmarks). truth.parquet has source, client_id, truth_id: every client id once; an
     ambulance run that found nobody has a truth_id of its own, and an overlaid client belongs to the person it
     was made for. In 24 months of one delivery, a resident makes about 0.66 people rows and 1.7 encounters.
-    Declared sources other than jail, shelter, ems and hospital are not simulated. The same arguments write the
-    same bytes.
+    A crisis line is simulated where it is declared and changes nothing of the others; other further sources are not.
+    The same arguments write the same bytes.
 
     Raises UsageError when `out` holds extracts of another simulation.
     """
@@ -89,7 +89,13 @@ def simulate(
         parameters.people,
         parameters.names,
     )
-    lives = live(_stream(seed, "lives"), population, window, parameters.lives)
+    lives = live(
+        _stream(seed, "lives"),
+        population,
+        window,
+        parameters.lives,
+        of_calls=_stream(seed, "lives on the crisis line") if "crisis_line" in declared_sources() else None,
+    )
     clients, people_rows, encounter_rows, truths = {}, {}, {}, []
     simulated = {name: source for name, source in declared_sources().items() if name in lives.encounters}
     for name, source in track(simulated.items(), "Writing what each agency recorded"):
@@ -127,10 +133,26 @@ def simulate(
 
 
 def county_file_text(*, project_key_check: str) -> str:
-    """The sample county file (county.toml) with the check value of a project key filled in."""
+    """The sample county file (county.toml) with the check value of a project key filled in, and with an agreement for
+    each further source that is declared."""
     text = (resources.files("sample_data") / "county.toml").read_text(encoding="utf-8")
+    text += "".join(
+        _AGREEMENT.format(source=source.name, label=source.label)
+        for source in declared_sources().values()
+        if source.is_added
+    )
     placeholder = '# project_key_check = "..."'
     return text.replace(placeholder, f'project_key_check = "{project_key_check}"')
+
+
+_AGREEMENT = """
+[agreements.{source}]
+legal_basis = "authorization"
+reference = "Data sharing agreement, {label}"
+custodian = "Privacy officer, {label}"
+expires_on = 2099-12-31
+recipients = ["care_coordination"]
+"""
 
 
 def _stream(seed: int, purpose: str) -> np.random.Generator:

@@ -174,6 +174,26 @@ class EmsParameters:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CrisisLineParameters:
+    """Calls to a crisis line, where the county declares one."""
+
+    calls_a_year: float
+    youngest: float
+    times_smi: float
+    times_sud: float
+    spread: float
+    before_ambulance: float
+    before_visit: float
+    before_visit_ends: dict[str, float]
+    before_booking: float
+    ends: dict[str, float]
+    no_outcome: float
+    channels: dict[str, float]
+    suicide_risk: float
+    minutes_median: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class LivesParameters:
     """What happens to people."""
 
@@ -183,6 +203,7 @@ class LivesParameters:
     shelter: ShelterParameters
     hospital: HospitalParameters
     ems: EmsParameters
+    crisis_line: CrisisLineParameters
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -256,6 +277,7 @@ def read_parameters(text: str) -> Parameters:
         "shelter": ShelterParameters,
         "hospital": HospitalParameters,
         "ems": EmsParameters,
+        "crisis_line": CrisisLineParameters,
     }
     lives.update({name: _section(kind, lives[name], f"lives.{name}") for name, kind in parts.items()})
     return Parameters(

@@ -287,7 +287,7 @@ def _small_cells(connection: duckdb.DuckDBPyConnection, compared: bool) -> list[
         ((rows, withheld),) = connection.execute(
             f"select count(*), count_if({column} is null) from {catalog}.{relation}"
         ).fetchall()
-        return int(rows), int(withheld)
+        return int(rows), int(withheld or 0)
 
     before = _relations_of(connection, "before") if compared else set()
     found = []

@@ -105,6 +105,10 @@ _UNIDENTIFIED: dict[str, list[tuple[str | None, str | None]]] = {
         ("Unidentified", "Male"), ("Unidentified", "Female"), ("John", "Doe"), ("Jane", "Doe"),
         ("Disaster", "Seven"),
     ],
+    "crisis_line": [
+        ("Anonymous", "Anonymous"), ("Anonymous", None), ("Unknown", "Unknown"), ("Refused", "Refused"),
+        (None, None), (None, None),
+    ],
 }  # fmt: skip
 
 

@@ -41,10 +41,12 @@ def make_client_ids(rng: np.random.Generator, source: str, first_seen: pl.Series
     if source == "ems":
         year = pl.from_epoch(first_seen, time_unit="s").dt.strftime("%y")
         return "E" + year + "-" + number.cast(pl.String).str.zfill(7)
+    if source == "crisis_line":
+        return "C" + (100_000 + number).cast(pl.String)
     return (3_000_000 + number).cast(pl.String).str.zfill(8)
 
 
-_ENCOUNTER_PREFIX = {"jail": "B", "shelter": "S", "ems": "R", "hospital": "V"}
+_ENCOUNTER_PREFIX = {"jail": "B", "shelter": "S", "ems": "R", "hospital": "V", "crisis_line": "K"}
 
 
 def make_encounter_ids(rng: np.random.Generator, source: str, encounters: pl.DataFrame) -> pl.Series:

@@ -6,7 +6,8 @@
 -- whether an end is recorded or not, and is never open.
 --
 -- Grain: one row per source and encounter_id.
--- Kept: no; every column of it is in `encounter`, and writing it down twice takes longer than all else.
+-- Kept: no; what it holds is in `encounter` and `encounter_detail`, and writing it down twice takes longer
+--   than all else.
 -- Inputs: delivered_encounter, encounter_kind, person_crosswalk, run_parameter
 -- Order: source, encounter_id
 -- Columns:
@@ -44,6 +45,7 @@
 --   released_to_law_enforcement: EMS: whether the patient was released to law enforcement.
 --   disposition: Hospital: how the visit ended.
 --   admit_origin: Hospital: where the patient came from.
+--   further: Further sources: values of their own columns by name, as text.
 with latest_version as (
     select *,
     from delivered_encounter
@@ -91,6 +93,7 @@ select
     latest_version.released_to_law_enforcement,
     latest_version.disposition,
     latest_version.admit_origin,
+    latest_version.further,
 from latest_version
 inner join person_crosswalk
     on

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, fields
 
 import duckdb
 
-from linkage.source import declared_sources
+from linkage.source import declare_sources, declared_sources
 from pipelines.cohorts import parse_cohorts
 from pipelines.disclosure import AGGREGATES, build_withheld_cell
 from pipelines.relations import create_encounter_kind, load_relations
@@ -16,6 +16,7 @@ AS_OF = dt.date(2025, 1, 1)
 _OWN_COLUMNS = tuple(
     column.name for source in declared_sources().values() for column in source.delivered_columns
 )
+"""Columns of the four sources; what an encounter of another one has of its own is in `further`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +94,10 @@ def night(encounter_id, day, **known):
     )
 
 
+def call(encounter_id, started_at, outcome="resolved_by_phone", **known):
+    return encounter(encounter_id, "crisis_line", "call", started_at, outcome=outcome, **known)
+
+
 def stay(encounter_id, started_at, ended_at=None, *, project_type="es_entry_exit", **known):
     return encounter(
         encounter_id, "shelter", "stay", started_at, ended_at, project_type=project_type, **known
@@ -110,11 +115,14 @@ def warehouse(
     covered_from: dt.date = dt.date(2015, 1, 1),
     not_covered: Iterable[tuple[str, str]] = (),
     linkage_measures: Iterable[tuple] = (),
+    further_sources: str = "",
+    nameless: Iterable[str] = (),
 ) -> duckdb.DuckDBPyConnection:
     """The input tables. Without `clients` every client_id is the person of the same name, in every source.
 
     `not_covered` lists (source, 'YYYY-MM') of which there is no delivery; `linkage_measures` are rows of
-    linkage_measure.
+    linkage_measure; `further_sources` are named as the environment variable names them; `nameless` are client ids
+    that came without a name.
     """
     connection = duckdb.connect()
     clients = list(
@@ -128,6 +136,7 @@ def warehouse(
         }.values()
     )
     create_encounter_kind(connection)
+    _add_kinds(connection, further_sources)
     connection.execute(
         "create table run_parameter as select ?::date as as_of, 'Test County' as county, "
         "11::integer as small_cell_threshold, ?::boolean as include_minors, ?::varchar[] as connected_by",
@@ -172,6 +181,13 @@ def warehouse(
         from person_crosswalk
         """
     ).fetchall()
+    for client_id in nameless:
+        connection.execute(
+            "create or replace table delivered_identity as select * replace "
+            "(has_first_name and client_id <> $1 as has_first_name, has_ssn and client_id <> $1 as has_ssn) "
+            "from delivered_identity",
+            [client_id],
+        ).fetchall()
     _fill(
         connection,
         "linkage_history (as_of date, measure varchar, source varchar, part varchar, numerator bigint, "
@@ -179,7 +195,8 @@ def warehouse(
         [],
     )
     _fill_encounters(connection, encounters)
-    _fill_deliveries(connection, covered_from, as_of, set(not_covered))
+    delivering = declare_sources(further_sources)
+    _fill_deliveries(connection, delivering, covered_from, as_of, set(not_covered))
     return connection
 
 
@@ -239,7 +256,7 @@ def _fill_encounters(connection, encounters):
         connection,
         "delivered_encounter (source varchar, encounter_id varchar, client_id varchar, kind varchar, "
         "started_at timestamp, ended_at timestamp, smi boolean, sud boolean, suicidality boolean, homeless boolean, "
-        f"overdose boolean, part2 boolean, month varchar, row_number integer, {own})",
+        f"overdose boolean, part2 boolean, month varchar, row_number integer, further map(varchar, varchar), {own})",
         [
             (
                 each.source,
@@ -256,6 +273,7 @@ def _fill_encounters(connection, encounters):
                 False,
                 each.month,
                 each.row_number,
+                {name: value for name, value in each.own.items() if name not in _OWN_COLUMNS},
                 *(each.own.get(name) for name in _OWN_COLUMNS),
             )
             for each in encounters
@@ -263,8 +281,17 @@ def _fill_encounters(connection, encounters):
     )
 
 
-def _fill_deliveries(connection, covered_from, as_of, not_covered):
-    sources = ", ".join(f"('{source}')" for source in declared_sources())
+def _add_kinds(connection, further_sources):
+    for source in declare_sources(further_sources).values():
+        for kind in source.kinds if source.is_added else ():
+            connection.execute(
+                "insert into encounter_kind values (?, ?, ?, ?, ?, ?)",
+                [source.name, kind.name, kind.label, kind.is_stay, kind.sim_intercept, kind.by_day],
+            ).fetchall()
+
+
+def _fill_deliveries(connection, delivering, covered_from, as_of, not_covered):
+    sources = ", ".join(f"('{source}')" for source in delivering)
     connection.execute(
         f"""
         create or replace table delivery as

@@ -17,7 +17,7 @@ from pipelines.relations import (
     parse_relation,
     tables_read,
 )
-from tests.marts.invented import booking, cohort, night, ride, rows, visit, warehouse, withhold_for
+from tests.marts.invented import booking, call, cohort, night, ride, rows, visit, warehouse, withhold_for
 
 ANALYSES = sorted(
     file.name.removesuffix(".sql")
@@ -41,8 +41,9 @@ def built():
         ride("r", "2024-07-01T10:00"),
         visit("v", "2024-07-01T10:30", "2024-07-01T18:00", disposition="admitted", sud=True),
         visit("w", "2024-07-01T19:00", "2024-07-04", kind="inpatient"),
+        call("k", "2024-07-01T09:00", "ambulance"),
     ]
-    connection = warehouse(encounters)
+    connection = warehouse(encounters, further_sources="crisis_line")
     counts = {}
     for name, relation in load_relations().items():
         if name == "cohort_membership":

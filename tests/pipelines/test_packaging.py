@@ -18,7 +18,7 @@ DATA = (
     "quality/templates/*",
     "quality/desk/templates/*",
     "quality/desk/static/*",
-    "linkage/sources/*.toml",
+    "linkage/sources/**/*.toml",
     "linkage/code_lists/**/*.*",
     "sample_data/*.toml",
     "sample_data/names/*.*",
@@ -32,13 +32,14 @@ for package in (linkage, pipelines, quality, sample_data):
     assert Path(package.__file__).is_relative_to({folder!r}), package.__file__
 from importlib import resources
 from linkage.encoding.code_lists import load_code_lists
-from linkage.source import declared_sources
+from linkage.source import declare_sources, declared_sources
 from pipelines.cohorts import parse_cohorts
 from pipelines.relations import described_inputs, load_relations
 from pipelines.settings import load_settings
 from quality.suite import load_suites
 from sample_data.parameters import shipped_parameters
 assert len(declared_sources()) == 4
+assert len(declare_sources("crisis_line,mobile_crisis,crisis_stabilization")) == 7
 assert len(load_relations()) >= 9 and described_inputs()
 assert len(load_suites()) >= 20
 assert load_code_lists().as_manifest()

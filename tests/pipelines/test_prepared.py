@@ -103,6 +103,7 @@ def delivery_warnings(county):
 AGGREGATES = {
     "crisis_contact_measure": "denominator",
     "crisis_transition": "people",
+    "diversion_measure": "denominator",
     "linkage_quality": "denominator",
     "stepping_up_measure": "denominator",
 }

@@ -58,6 +58,14 @@ create table crisis_transition as
         12 as people;
 create table crisis_contact_measure as
     select 'ed_brought_by_police' as measure, '2025-03' as month, 0.3 as value, 12 as numerator, 40 as denominator;
+create or replace table encounter_kind as
+    select 'crisis_line' as source, 'call' as kind, 'crisis call' as label, false as is_stay, 0 as sim_intercept,
+        false as by_day;
+create table diversion_measure as
+    select 'call_resolved_without_dispatch' as measure, '2025-03' as month, 0.7 as value, 28 as numerator,
+        40 as denominator;
+create table encounter_detail as
+    select source, encounter_id, 'outcome' as column_name, 'police' as value from encounter limit 1;
 create table program_definition as
     select 'act' as program, 'ACT' as label, 'A rule.' as rule, 'A source.' as source, 'Much.' as cannot_see,
         false as rests_on_sud;
@@ -136,6 +144,21 @@ def test_a_faultless_release_meets_every_expectation(released):
             "update crisis_contact_measure set numerator = 33",
             {"crisis_contact_measure.small_cells_are_withheld"},
             id="a figure that leaves seven",
+        ),
+        pytest.param(
+            "update diversion_measure set numerator = 33",
+            {"diversion_measure.small_cells_are_withheld"},
+            id="calls of which seven were not resolved",
+        ),
+        pytest.param(
+            "delete from encounter_kind where source = 'crisis_line'",
+            {"diversion_measure.needs_a_declared_source"},
+            id="figures of a source that nobody declared",
+        ),
+        pytest.param(
+            "update encounter_detail set encounter_id = 'another'",
+            {"encounter_detail.encounter_exists"},
+            id="a detail of nothing",
         ),
         pytest.param(
             "update program_screen set program = 'unheard of' where person_id = 'person1'",
@@ -320,3 +343,8 @@ def test_a_planted_fault_breaks_exactly_the_expectations_about_it(released, spoi
 def test_minors_are_allowed_where_the_county_includes_them(released):
     released.change("update person set is_minor = true", "update run_parameter set include_minors = true")
     assert not_met(released, "cohort_membership") == set()
+
+
+def test_tables_that_only_further_sources_fill_may_be_empty(released):
+    released.change("delete from diversion_measure", "delete from encounter_detail")
+    assert not_met(released, "diversion_measure", "encounter_detail") == set()
