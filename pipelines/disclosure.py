@@ -107,8 +107,35 @@ NESTINGS = (
         },
         any_kind="either",
     ),
+    *(
+        Nesting(
+            measures={
+                f"{contact}_then_{target}_{name}": (hours, target)
+                for name, hours in (("24_hours", 24), ("72_hours", 72), ("7_days", 168))
+                for target in ("ems", "ed", "booking")
+            },
+            any_kind="",
+        )
+        for contact in ("call", "mobile_response", "stabilization_stay")
+    ),
 )
 """The measures that are nested in one another."""
+
+ENDINGS = (
+    (
+        "call_resolved_without_dispatch",
+        "call_sent_mobile_crisis",
+        "call_handed_to_ems",
+        "call_sent_police",
+    ),
+    (
+        "mobile_response_resolved_in_field",
+        "mobile_response_taken_to_stabilization",
+        "mobile_response_taken_to_ed",
+        "mobile_response_handed_to_police",
+    ),
+)
+"""Measures that exclude each other, of one denominator: what they leave of it is told by all of them."""
 
 COUNTED_ONCE = ("people_booked", "rebooked_")
 """Beginnings of measures that count people once in a period, so that months do not add up to their year."""
@@ -136,6 +163,7 @@ class Table:
     def decide(self) -> None:
         """Fill `withheld` and `left_out_withheld`."""
         self.withheld |= {key for key in self.cells if self._is_small(key) or self._changed_little(key)}
+        self._withhold_endings()
         self._withhold_nested()
         for measure, period in sorted({key[:2] for key in self.cells}):
             self._withhold_divisions(measure, period)
@@ -164,6 +192,15 @@ class Table:
             if numerator is not None and denominator is not None
             for count, before in zip(now, (numerator, denominator - numerator, denominator), strict=True)
         )
+
+    def _withhold_endings(self) -> None:
+        """Ways to end stand or fall together, and fall where what they leave is small."""
+        for names in ENDINGS:
+            for place in sorted({key[1:] for key in self.cells if key[0] in names}):
+                keys = [key for name in names if (key := (name, *place)) in self.cells]
+                left = self.cells[keys[0]].denominator - sum(self.cells[key].numerator for key in keys)
+                if self._few(left) or not self.withheld.isdisjoint(keys):
+                    self.withheld.update(keys)
 
     def _withhold_nested(self) -> None:
         for nesting in NESTINGS:
@@ -498,9 +535,9 @@ def _division(key: Key) -> str:
 
 
 def _family(measure: str) -> str:
-    for nesting in NESTINGS:
-        if measure in nesting.measures:
-            return min(nesting.measures)
+    for together in (*(nesting.measures for nesting in NESTINGS), *ENDINGS):
+        if measure in together:
+            return min(together)
     return measure
 
 
@@ -527,6 +564,7 @@ AGGREGATES = {
     "crisis_contact_measure": Aggregate(
         counts="crisis_contact_count", key=("measure", "month", "'all'", "'all'")
     ),
+    "diversion_measure": Aggregate(counts="diversion_count", key=("measure", "month", "'all'", "'all'")),
     "crisis_transition": Aggregate(
         counts="crisis_transition_count",
         key=("counting", "gap", "from_kind", "to_kind"),

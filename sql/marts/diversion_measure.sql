@@ -7,7 +7,7 @@
 -- follows a contact is no effect of it. Numbers from few people are withheld.
 --
 -- Grain: one row per measure and month.
--- Inputs: diversion_count, run_parameter
+-- Inputs: diversion_count, withheld_cell
 -- Order: measure, month
 -- Columns:
 --   measure: call_resolved_without_dispatch, call_sent_mobile_crisis, call_handed_to_ems, call_sent_police;
@@ -24,28 +24,14 @@
 with judged as (
     select
         diversion_count.*,
-        run_parameter.small_cell_threshold as least,
-        diversion_count.people between 1 and run_parameter.small_cell_threshold - 1
-        or diversion_count.people_of_whom between 1 and run_parameter.small_cell_threshold - 1
-        or diversion_count.people_beside between 1 and run_parameter.small_cell_threshold - 1 as is_small,
+        coalesce(not withheld_cell.left_out_only, false) as is_withheld,
+        withheld_cell.cell is not null as hides_left_out,
     from diversion_count
-    cross join run_parameter
-),
-
--- The ways in which contacts end leave each other, and a longer time holds the shorter, so that those of a
--- month stand or fall together.
-withheld as (
-    select
-        *,
-        bool_or(is_small) over (
-            partition by
-                month,
-                case
-                    when contains(measure, '_then_') then regexp_replace(measure, '_[0-9]+_[a-z]+$', '')
-                    else regexp_extract(measure, '^(call|mobile_response|police)')
-                end
-        ) as is_withheld,
-    from judged
+    left join withheld_cell
+        on
+            withheld_cell.relation = 'diversion_measure'
+            and withheld_cell.cell
+            = concat_ws('|', diversion_count.measure, diversion_count.month, 'all', 'all')
 )
 
 select
@@ -54,10 +40,11 @@ select
     if(is_withheld, null, numerator / nullif(denominator, 0)) as value,
     if(is_withheld, null, numerator) as numerator,
     if(is_withheld, null, denominator) as denominator,
-    case when not is_withheld and (left_out = 0 or left_out >= least) then left_out end as left_out,
+    if(hides_left_out, null, left_out) as left_out,
     case
         when is_withheld then 'Withheld: the counts are small, or would give away one that is.'
+        when hides_left_out
+            then 'How many were left out is withheld: it is few, or would give away that it is.'
         when denominator = 0 then 'None could be judged.'
-        when left_out > 0 and left_out < least then 'How many were left out is withheld: it is few.'
     end as note,
-from withheld
+from judged
