@@ -143,6 +143,12 @@ def cluster(county: CountyWorkspace) -> dg.MaterializeResult:  # type: ignore[ty
             "create or replace table linkage_run as select ?::varchar as model_version, ?::double as link_weight",
             [model.version, link_weight],
         ).fetchall()
+    if 1 < report.clients == report.clusters:
+        say(
+            f"Model {model.version} links nobody at match weight {link_weight:.1f}, so nobody will be in two systems "
+            "and cohorts across systems will be empty; deliver more months, or choose another model or link_at in "
+            "county.toml, [linkage]."
+        )
     return dg.MaterializeResult(metadata=_metadata(report, row_count=report.clients))
 
 
