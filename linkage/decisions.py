@@ -11,7 +11,7 @@ import json
 import sqlite3
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -144,6 +144,24 @@ def effective_decisions(path: Path) -> pl.DataFrame:
         return _frame([])
     with opened_decisions(path) as store:
         return _frame(_effective(store))
+
+
+def decisions_in(path: Path) -> pl.DataFrame:
+    """`effective_decisions` of a file that somebody named. Raises UsageError where it is no stewardship file:
+    taken for an empty one, everybody whom stewards keep apart could be linked.
+    """
+    try:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as store:
+            is_one = bool(
+                store.execute("select count(*) from sqlite_master where name = 'decision'").fetchone()[0]
+            )
+    except sqlite3.DatabaseError:
+        is_one = False
+    if not is_one:
+        raise UsageError(
+            f"{path} is not a readable stewardship file with decisions. Name the one in the county's folder, or a copy."
+        )
+    return effective_decisions(path)
 
 
 def every_decision(path: Path) -> pl.DataFrame:

@@ -25,10 +25,12 @@ from sqlglot import exp
 
 from linkage.blocking import LARGEST_BLOCK, count_name_shares, counted_once_sql, record_columns_sql
 from linkage.clustering import ClusteringReport, cluster
-from linkage.errors import UsageError
+from linkage.decisions import broken_decisions, waiting_decisions
+from linkage.errors import CheckFailedError, UsageError
 from linkage.model import TOKEN_LIST_COLUMNS, BlockingRule, blocking_rules, comparisons, rarity_columns
-from linkage.progress import step
+from linkage.progress import say, step
 from linkage.records import profile_of_columns
+from linkage.registry import ALTERNATIVES
 from linkage.scoring import LEAST_WEIGHT_KEPT, levels_sql, scored_pairs_sql
 
 if TYPE_CHECKING:
@@ -124,9 +126,11 @@ def link_on_spark(
 
     `records` are the rows of the table `source_record` as Parquet; both are paths that Spark can read. Makes
     `<out>/scored_pair`, `<out>/cluster` and `<out>/rejected_union`: the tables that `linkage.scoring.score`
-    and `linkage.clustering.cluster` make in a warehouse, with the same rows. The options are theirs.
+    and `linkage.clustering.cluster` make in a warehouse, with the same rows. The options are theirs; `decisions`
+    (columns as `linkage.decisions.effective_decisions`) are respected and held against the clusters.
 
-    Raises UsageError for a half-trained model and where there is nothing to link.
+    Raises UsageError for a half-trained model and where there is nothing to link, and CheckFailedError, before
+    any cluster is written, where clusters do not honour the decisions.
     """
     scoring = score_on_spark(
         spark,
@@ -178,10 +182,28 @@ def link_on_spark(
             link_weight=link_weight,
             weigh=weigh,
         )
+        if decisions is not None:
+            _refuse_broken(con, decisions)
         for table in ("cluster", "rejected_union"):
             _write(spark.createDataFrame(con.table(table).to_arrow_table()), f"{out}/{table}")
     spark.catalog.clearCache()
     return scoring, clustering
+
+
+def _refuse_broken(con: duckdb.DuckDBPyConnection, decisions: pl.DataFrame) -> None:
+    """Hold the table `cluster` against the decisions, as a run holds the persons that it makes of it."""
+    columns = ", ".join(f"{of_cluster} as {of_person}" for of_person, of_cluster in ALTERNATIVES.items())
+    con.execute(
+        f"create view person_crosswalk as select source, client_id, cluster_id as person_id, {columns} from cluster"
+    ).fetchall()
+    broken, waiting = broken_decisions(con, decisions).height, waiting_decisions(con, decisions)
+    if broken:
+        raise CheckFailedError(
+            f"Clusters do not honour {broken} of {decisions.height} steward decisions, so none were written; "
+            "please report this."
+        )
+    if waiting:
+        say(f"{waiting} of {decisions.height} steward decisions wait for a client that is not delivered")
 
 
 def score_on_spark(

@@ -88,16 +88,29 @@ def evaluate(workspace: Path, truth: Path) -> None:
 )
 @click.option("--out", required=True, help="Where Spark writes scored_pair, cluster and rejected_union.")
 @click.option("--master", help="Spark's master (default: what Spark's own configuration says).")
-def link_on_spark(records: str, model_file: Path, out: str, master: str | None) -> None:
+@click.option(
+    "--decisions",
+    "decisions_file",
+    type=EXISTING_FILE,
+    help="The county's stewardship file (default: no steward decisions).",
+)
+def link_on_spark(
+    records: str, model_file: Path, out: str, master: str | None, decisions_file: Path | None
+) -> None:
     """Weigh and cluster source records on a Spark cluster, for more of them than one machine holds."""
+    from linkage.decisions import decisions_in
     from linkage.model_file import Model
     from linkage.spark import link_on_spark as link
     from linkage.spark import spark_session
 
     model = Model.load(model_file)
+    decisions = None if decisions_file is None else decisions_in(decisions_file)
     with spark_session(master) as spark:
-        scoring, clustering = link(spark, model, records=records, out=out)
+        scoring, clustering = link(spark, model, records=records, out=out, decisions=decisions)
+    respected = (
+        "without steward decisions" if decisions is None else f"{decisions.height:,} steward decisions hold"
+    )
     click.echo(
         f"{out}: {scoring.records:,} source records, {scoring.scored_pairs + clustering.weighed_pairs:,} scored pairs, "
-        f"{clustering.clients:,} clients in {clustering.clusters:,} clusters (model {model.version})"
+        f"{clustering.clients:,} clients in {clustering.clusters:,} clusters (model {model.version}; {respected})"
     )

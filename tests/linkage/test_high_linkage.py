@@ -1,6 +1,5 @@
 """Records of the profile high are trained on, weighed and clustered; models and records of two profiles never mix."""
 
-import datetime as dt
 from dataclasses import replace
 
 import duckdb
@@ -11,77 +10,21 @@ import pytest
 from linkage.blocking import build_compared_record, workbench
 from linkage.clustering import cluster
 from linkage.encoding.filters import bigram_table, filters_of
-from linkage.encoding.high_profile import HighProfileEncoder
-from linkage.encoding.keys import Key
 from linkage.encoding.noise import with_noise
-from linkage.encoding.normalise import PeopleNormaliser
 from linkage.encoding.profiles import HIGH
 from linkage.errors import UsageError
 from linkage.evaluation import client_groups, compare
 from linkage.model import adjustments, blocking_rules, comparison, comparisons, linkage_model
 from linkage.model.high import _dice_at_least
 from linkage.model_file import Model
-from linkage.records import build_source_record, recorded_profile, stored_people
+from linkage.records import build_source_record, recorded_profile
 from linkage.scoring import LEAST_WEIGHT_KEPT, levels_sql, score
 from linkage.source import declared_sources
 from linkage.training import train
-from tests.linkage.invented import SOURCES, Delivered, Identity, invented_county, load
+from tests.linkage.invented import Delivered, Identity, invented_county, load
+from tests.linkage.invented_high import load_high, truth_of
 
 SOMEONE = Identity(first_name="maria", last_name="garcia lopez", ssn="123456788")
-
-
-def load_high(con, rows):
-    """The `<source>_people` tables of rows as the encoder of the profile high makes them."""
-    encoder = HighProfileEncoder(project_key=Key("project", bytes(32)), agency_key=Key("agency", bytes(32)))
-    normaliser = PeopleNormaliser(dt.date(2025, 1, 1))
-    for source in SOURCES:
-        of_source = [row for row in rows if row.source == source]
-        raw = pl.DataFrame(
-            [
-                {
-                    "client_id": row.client_id,
-                    "first_name": row.identity.first_name,
-                    "middle_name": row.identity.middle_name,
-                    "last_name": row.identity.last_name,
-                    "name_suffix": row.identity.suffix,
-                    "birth_date": row.identity.birth_date,
-                    "sex": row.identity.sex,
-                    "race_ethnicity": None,
-                    "ssn": row.identity.ssn or row.identity.ssn4,
-                    "zip": row.identity.zip3 and f"{row.identity.zip3}01",
-                }
-                for row in of_source
-            ],
-            schema=dict.fromkeys(
-                (
-                    "client_id", "first_name", "middle_name", "last_name", "name_suffix", "birth_date", "sex",
-                    "race_ethnicity", "ssn", "zip",
-                ),
-                pl.String,
-            ),
-        ).with_row_index("row_number", offset=1)  # fmt: skip
-        made = encoder.encode(normaliser.normalise(raw).rows)
-        kept = stored_people(made, HIGH).with_columns(
-            month=pl.Series([row.month for row in of_source], dtype=pl.String),
-            row_number=pl.int_range(1, pl.len() + 1, dtype=pl.Int32),
-        )
-        con.register("delivered_frame", kept.to_arrow())
-        con.execute(f"create or replace table {source}_people as select * from delivered_frame").fetchall()
-        con.unregister("delivered_frame")
-    return build_source_record(con, list(declared_sources().values()))
-
-
-def truth_of(con, rows):
-    """Columns source, client_id (as delivered) and truth_id."""
-    from linkage.encoding.rejoin import client_id_of
-
-    key = Key("agency", bytes(32))
-    known = {(row.source, client_id_of(row.client_id, key)): row.truth_id for row in rows}
-    return pl.DataFrame(
-        [(source, client, who) for (source, client), who in known.items()],
-        schema={"source": pl.String, "client_id": pl.String, "truth_id": pl.Int64},
-        orient="row",
-    )
 
 
 @pytest.fixture(scope="module")

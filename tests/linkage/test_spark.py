@@ -1,7 +1,5 @@
 """Both engines give the same pairs and the same clusters, from the same model file and the same records."""
 
-import os
-import shutil
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,26 +8,29 @@ import duckdb
 import polars as pl
 import pytest
 
-from linkage.errors import UsageError
-from linkage.model import comparisons
+from linkage.decisions import decisions_in
+from linkage.errors import CheckFailedError, UsageError
 from linkage.scoring import LEAST_WEIGHT_KEPT, levels_sql, score, scored_pairs_sql
-from linkage.spark import SparkScoring, score_on_spark, score_through_spark, spark_session, spark_sql
+from linkage.spark import (
+    SparkScoring,
+    _refuse_broken,
+    score_on_spark,
+    score_through_spark,
+    spark_session,
+    spark_sql,
+)
+from tests.linkage.engines import (
+    decide_against_the_records,
+    differing_rows,
+    of_spark,
+    on_one_worker,
+    same_pairs,
+    skip_without_spark,
+    start_spark_locally,
+)
 from tests.pipelines.commands import familiar_faces
 
 SMALL_BLOCK = 5
-
-on_one_worker = pytest.mark.xdist_group("spark")
-"""One Java machine for all of them."""
-
-
-def missing_for_spark() -> str | None:
-    """What of Spark is not here; None where all of it is."""
-    try:
-        import pyspark  # noqa: F401
-    except ImportError:
-        return "pyspark is not installed (pip install '.[spark]')"
-    java = Path(os.environ.get("JAVA_HOME", "/nowhere"), "bin", "java")
-    return None if java.exists() or shutil.which("java") else "there is no Java (17 or newer) on this machine"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,28 +48,13 @@ class LinkedOnSpark:
 
 @pytest.fixture(scope="module")
 def on_spark(linked_county, tmp_path_factory) -> LinkedOnSpark:
-    if missing := missing_for_spark():
-        message = f"SPARK WAS NOT TESTED: {missing}"
-        if os.environ.get("FAMILIAR_FACES_REQUIRE_SPARK") == "1":
-            pytest.fail(message)
-        pytest.skip(message)
+    skip_without_spark()
     folder = tmp_path_factory.mktemp("spark")
     records, out = folder / "source_record.parquet", folder / "out"
     linked_county.con.execute(f"copy source_record to '{records}'").fetchall()
     linked_county.model.save(folder / "model.json")
-    settings = {
-        "spark.ui.enabled": "false",
-        "spark.ui.showConsoleProgress": "false",
-        "spark.sql.shuffle.partitions": "2",
-        "spark.default.parallelism": "2",
-        "spark.local.dir": str(folder / "spill"),
-        "spark.sql.warehouse.dir": str(folder / "warehouse"),
-        # So short a run never earns back what the second compiler costs.
-        "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1",
-    }
     with pytest.MonkeyPatch.context() as patch:
-        options = " ".join(f"--conf {name}={value}" for name, value in settings.items())
-        patch.setenv("PYSPARK_SUBMIT_ARGS", f"{options} pyspark-shell")
+        start_spark_locally(patch, folder)
         command = ("link-on-spark", "--model", folder / "model.json", "--out", out, "--master", "local[2]")
         finished = familiar_faces(*command, "--records", records)
         assert finished.code == 0, finished.err
@@ -95,30 +81,10 @@ def copy_of_source_record(county: duckdb.DuckDBPyConnection, con: duckdb.DuckDBP
     con.execute("create table source_record as select * from rows").fetchall()
 
 
-def of_spark(folder: Path) -> str:
-    return f"read_parquet('{folder}/*.parquet')"
-
-
 @on_one_worker
 @pytest.mark.slow
 def test_both_engines_give_the_same_scored_pairs(linked_county, on_spark):
-    same_levels = " and ".join(f"spark.{each.column} = duck.{each.column}" for each in comparisons())
-    pairs, by_duck, by_spark, furthest, furthest_probability, same, same_reasons = linked_county.con.execute(
-        f"""
-        select count(*), count(duck.match_weight), count(spark.match_weight),
-            max(abs(duck.match_weight - spark.match_weight)),
-            max(abs(duck.match_probability - spark.match_probability)),
-            bool_and({same_levels}),
-            bool_and(duck.blocking_rule = spark.blocking_rule
-                and duck.adjustment is not distinct from spark.adjustment)
-        from scored_pair as duck
-        full join {of_spark(on_spark.out / "scored_pair")} as spark using (source_record_id_l, source_record_id_r)
-        """
-    ).fetchall()[0]
-    assert pairs == by_duck == by_spark > 3_000
-    assert max(furthest, furthest_probability) < 1e-9
-    assert same
-    assert same_reasons
+    assert same_pairs(linked_county.con, on_spark.out / "scored_pair", profile="standard") > 3_000
 
 
 @on_one_worker
@@ -137,16 +103,8 @@ def test_the_tables_of_spark_have_the_columns_of_the_warehouse(linked_county, on
 @pytest.mark.slow
 @pytest.mark.parametrize("table", ["cluster", "rejected_union"])
 def test_both_engines_give_the_same_clusters(linked_county, on_spark, table):
-    con, spark = linked_county.con, of_spark(on_spark.out / table)
-    differing = con.execute(
-        f"""
-        select count(*) from (
-            (select * from {table} except select * from {spark})
-            union all (select * from {spark} except select * from {table})
-        )
-        """
-    ).fetchall()[0][0]
-    assert differing == 0
+    con = linked_county.con
+    assert differing_rows(con, table, on_spark.out / table) == 0
     assert con.execute(f"select count(*) from {table}").fetchall()[0][0] > 0
 
 
@@ -199,6 +157,23 @@ def test_the_weighing_statement_holds_the_levels_word_for_word(linked_county):
     """Spark's engine puts a cached table in their place; without it the statement is right, but far too long."""
     model = linked_county.model
     assert f"({levels_sql()})" in scored_pairs_sql(model.parameters, model.calibration, lower_weight=0)
+
+
+def test_a_file_without_decisions_is_not_taken_for_one_without_a_decision(linked_county, tmp_path):
+    linked_county.model.save(tmp_path / "model.json")
+    (tmp_path / "other.sqlite").write_bytes(b"")
+    command = ("link-on-spark", "--model", tmp_path / "model.json", "--records", "r", "--out", "o")
+    refused = familiar_faces(*command, "--decisions", tmp_path / "other.sqlite")
+    assert refused.code == UsageError.exit_code
+    assert "is not a readable stewardship file" in refused.complaint
+    assert (tmp_path / "other.sqlite").read_bytes() == b""
+
+
+def test_clusters_that_break_a_decision_are_not_written(linked_county, county_copy, tmp_path):
+    decide_against_the_records(county_copy, tmp_path / "stewardship.sqlite")
+    county_copy.execute("drop table person_crosswalk").fetchall()
+    with pytest.raises(CheckFailedError, match=r"do not honour 6 of 7 steward decisions"):
+        _refuse_broken(county_copy, decisions_in(tmp_path / "stewardship.sqlite"))
 
 
 def test_a_missing_pyspark_is_said_in_a_sentence(monkeypatch):
