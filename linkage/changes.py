@@ -29,7 +29,7 @@ from linkage.progress import step, track
 from linkage.scoring import WITHIN_COMPONENT, ScoringReport, scored_pairs_sql
 
 if TYPE_CHECKING:
-    from linkage.training import Model
+    from linkage.model_file import Model
 
 MOST_GROWTH = 0.10
 """Share of the records at the last full scoring. With a tenth more of them a shared name's weight could be off

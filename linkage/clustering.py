@@ -32,7 +32,7 @@ from linkage.progress import step, track
 from linkage.scoring import scored_pairs_sql
 
 if TYPE_CHECKING:
-    from linkage.training import Model
+    from linkage.model_file import Model
 
 Integers = npt.NDArray[np.int64]
 Weights = npt.NDArray[np.float64]

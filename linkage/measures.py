@@ -25,7 +25,7 @@ from linkage.records import recorded_profile
 from linkage.scoring import LEAST_WEIGHT_KEPT, WITHIN_COMPONENT, scored_pairs_sql
 
 if TYPE_CHECKING:
-    from linkage.training import Model
+    from linkage.model_file import Model
 
 ALL = "all"
 

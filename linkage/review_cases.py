@@ -41,7 +41,7 @@ from linkage.scoring import WITHIN_COMPONENT, levels_sql, scored_pairs_sql
 from linkage.source import declared_sources
 
 if TYPE_CHECKING:
-    from linkage.training import Model
+    from linkage.model_file import Model
 
 PAIR = ("source_l", "client_id_l", "source_r", "client_id_r")
 """The columns that name two clients, the smaller by (source, client_id) on the left."""

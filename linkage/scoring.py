@@ -36,7 +36,7 @@ from linkage.progress import step
 from linkage.records import recorded_profile
 
 if TYPE_CHECKING:
-    from linkage.training import Model
+    from linkage.model_file import Model
 
 WITHIN_COMPONENT = "within_component"
 """Stands for the blocking rule of pairs that no rule brought, weighed because both are in one component."""

@@ -34,7 +34,7 @@ from linkage.scoring import LEAST_WEIGHT_KEPT, levels_sql, scored_pairs_sql
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-    from linkage.training import Model
+    from linkage.model_file import Model
 
 _NO_RULE = 255
 _RECORD_FILE_BYTES = 128 * 2**20

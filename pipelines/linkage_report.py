@@ -22,10 +22,10 @@ from linkage.alternatives import (
 from linkage.calibration import threshold_candidates
 from linkage.clustering import THRESHOLDS
 from linkage.errors import CheckFailedError
+from linkage.model_file import Model
 from linkage.pages import replace_file
 from linkage.progress import step
 from linkage.report.page import MethodComparison, Truth, gather, render
-from linkage.training import Model
 from pipelines.models import chosen_model
 from pipelines.workspace import Workspace
 from quality.data_docs import LINKAGE_REPORT_NAME

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from linkage.errors import UsageError
-from linkage.training import Model
+from linkage.model_file import Model
 from pipelines.workspace import Workspace
 
 NEWEST = "newest"

@@ -6,7 +6,7 @@ comparison, so that it counts once. A *blocking rule* names what two records mus
 
 Each encoding profile has a model of its own (`linkage.model.standard`, `linkage.model.high`), because it shows
 other columns. Conditions are SQL that DuckDB and Spark both speak. Nothing here holds a learned number: those
-are in the model file that training writes (`linkage.training`).
+are in the model file that training writes (`linkage.model_file`).
 """
 
 from collections.abc import Mapping

@@ -17,7 +17,7 @@ from linkage.model import RAREST_NAME, comparisons
 from linkage.training import splink_linker
 
 if TYPE_CHECKING:
-    from linkage.training import Model
+    from linkage.model_file import Model
 
 _LIBRARIES = 3
 """Scripts that come before the chart in every page that Splink saves: Vega, Vega-Lite and Vega-Embed."""

@@ -28,7 +28,7 @@ from linkage.report.pictures import Series, bar, line_picture
 from linkage.scoring import WITHIN_COMPONENT, levels_sql
 
 if TYPE_CHECKING:
-    from linkage.training import Model
+    from linkage.model_file import Model
 
 _RECORDS_FOR_CHARTS = 5_000
 """Records that Splink's chart of unlinkables looks at; the table beside it has all of them."""

@@ -12,13 +12,14 @@ from linkage.changes import score_changes, why_everything
 from linkage.clustering import cluster as cluster_clients
 from linkage.decisions import effective_decisions
 from linkage.errors import CheckFailedError
+from linkage.model_file import Model
 from linkage.progress import say
 from linkage.records import build_source_record
 from linkage.registry import update_registry
 from linkage.scoring import LEAST_WEIGHT_KEPT, ScoringReport, score
 from linkage.source import declared_sources
 from linkage.spark import SparkScoring, score_through_spark
-from linkage.training import Model, train
+from linkage.training import train
 from pipelines.assets.deliveries import delivery_assets
 from pipelines.models import NEWEST, chosen_model, keep_model
 from pipelines.resources import WAREHOUSE_POOL, CountyWorkspace
@@ -142,6 +143,12 @@ def cluster(county: CountyWorkspace) -> dg.MaterializeResult:  # type: ignore[ty
             "create or replace table linkage_run as select ?::varchar as model_version, ?::double as link_weight",
             [model.version, link_weight],
         ).fetchall()
+    if 1 < report.clients == report.clusters:
+        say(
+            f"Model {model.version} links nobody at match weight {link_weight:.1f}, so nobody will be in two systems "
+            "and cohorts across systems will be empty; deliver more months, or choose another model or link_at in "
+            "county.toml, [linkage]."
+        )
     return dg.MaterializeResult(metadata=_metadata(report, row_count=report.clients))
 
 

@@ -90,9 +90,9 @@ def evaluate(workspace: Path, truth: Path) -> None:
 @click.option("--master", help="Spark's master (default: what Spark's own configuration says).")
 def link_on_spark(records: str, model_file: Path, out: str, master: str | None) -> None:
     """Weigh and cluster source records on a Spark cluster, for more of them than one machine holds."""
+    from linkage.model_file import Model
     from linkage.spark import link_on_spark as link
     from linkage.spark import spark_session
-    from linkage.training import Model
 
     model = Model.load(model_file)
     with spark_session(master) as spark:

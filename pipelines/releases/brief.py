@@ -116,6 +116,9 @@ def figures(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
             f"select sum(episodes)::bigint as contacts {counted} group by person_id order by contacts desc"
         ).fetchall()
     ]
+    ((links_nobody,),) = connection.execute(
+        "select count(*) = count(distinct person_id) from person_crosswalk"
+    ).fetchall()
     cohorts = _cohorts(connection, least)
     trends = _trends(connection)
     linkage = connection.sql(
@@ -133,7 +136,8 @@ def figures(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
         "flows": _flows(connection),
         "trends": trends,
         "periods": sorted({each["period"] for each in trends}),
-        "linkage": _linkage(linkage, [each["cohort"] for each in cohorts if each["members"] is not None]),
+        "linkage": _linkage(linkage, [each["cohort"] for each in cohorts if each["members"] is not None])
+        | {"links_nobody": links_nobody},
     }
 
 

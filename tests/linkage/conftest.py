@@ -8,10 +8,11 @@ import polars as pl
 import pytest
 
 from linkage.clustering import ClusteringReport, cluster
+from linkage.model_file import Model
 from linkage.records import build_source_record
 from linkage.scoring import LEAST_WEIGHT_KEPT, ScoringReport, score
 from linkage.source import declared_sources
-from linkage.training import Model, train
+from linkage.training import train
 from tests.linkage.invented import invented_county, load, truth
 
 

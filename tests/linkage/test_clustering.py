@@ -17,7 +17,7 @@ from linkage.calibration import Calibration
 from linkage.clustering import average_linkage, cluster
 from linkage.evaluation import compare
 from linkage.model import Learned, Parameters, comparison, comparisons
-from linkage.training import Model
+from linkage.model_file import Model
 
 LINK_WEIGHT = 4.0
 

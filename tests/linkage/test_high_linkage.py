@@ -20,10 +20,11 @@ from linkage.errors import UsageError
 from linkage.evaluation import client_groups, compare
 from linkage.model import adjustments, blocking_rules, comparison, comparisons, linkage_model
 from linkage.model.high import _dice_at_least
+from linkage.model_file import Model
 from linkage.records import build_source_record, recorded_profile, stored_people
 from linkage.scoring import LEAST_WEIGHT_KEPT, levels_sql, score
 from linkage.source import declared_sources
-from linkage.training import Model, train
+from linkage.training import train
 from tests.linkage.invented import SOURCES, Delivered, Identity, invented_county, load
 
 SOMEONE = Identity(first_name="maria", last_name="garcia lopez", ssn="123456788")

@@ -8,10 +8,11 @@ import pytest
 
 from linkage.errors import UsageError
 from linkage.model import comparison, comparisons, splink_settings
+from linkage.model_file import Model
 from linkage.records import build_source_record
 from linkage.scoring import score
 from linkage.source import declared_sources
-from linkage.training import Model, train
+from linkage.training import train
 from tests.linkage.invented import Delivered, Identity, invented_county, load
 
 SOURCES = list(declared_sources().values())

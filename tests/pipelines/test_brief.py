@@ -30,6 +30,9 @@ def small_release(people_by_systems):
         create table run_parameter as select date '2026-01-01' as as_of, 'Test County' as county,
             {LEAST} as small_cell_threshold, false as include_minors;
         create table person (person_id varchar, is_minor boolean);
+        create table person_crosswalk as
+            select source, 'C' || range as client_id, 'P' || range // persons_of as person_id
+            from (values ('jail', 2), ('ems', 1)) as clients (source, persons_of), range(40);
         create table utilization (person_id varchar, source varchar, window_name varchar, episodes integer);
         create table cohort_definition as select 'few' as cohort, 'Few' as label, true as coverage_ok
             union all select 'many', 'Many', true union all select 'nearly', 'Nearly as many', true
@@ -103,6 +106,16 @@ def test_figures_are_what_sql_counts_of_adults():
     assert [(each["steps"], each["gaps"]) for each in found["flows"]] == [(42, {"3-7 d": 30, "7-30 d": 12})]
     assert [each["period"] for each in found["trends"]] == ["2022", "2024"]
     assert found["linkage"]["precision"] == 0.98
+
+
+def test_a_release_in_which_nobody_is_linked_says_so_and_not_that_it_withholds():
+    con = small_release(PEOPLE)
+    sentence = "No records of different clients could be linked"
+    assert sentence not in render_brief(con, release_id="2026-01-01-test")
+    con.execute("update person_crosswalk set person_id = source || client_id").fetchall()
+    page = render_brief(con, release_id="2026-01-01-test")
+    assert sentence in page
+    assert "an estimated withheld" not in page
 
 
 @pytest.mark.parametrize("few", [1, 5, 10])

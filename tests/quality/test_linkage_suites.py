@@ -35,7 +35,9 @@ def faultless_linkage(faultless, tmp_path_factory):
         connection.execute(
             f"create table person_crosswalk as select distinct source, client_id, {ids} from source_record"
         ).fetchall()
-        clusters = ", ".join(f"rowid as cluster_{suffix}" for suffix in ("id", "080", "095", "099"))
+        clusters = ", ".join(
+            f"greatest(rowid, 1) as cluster_{suffix}" for suffix in ("id", "080", "095", "099")
+        )
         connection.execute(
             f"create table cluster as select source, client_id, {clusters} from person_crosswalk"
         ).fetchall()
@@ -163,6 +165,11 @@ def test_faultless_linkage_meets_every_expectation(linked):
             ["delete from cluster where source = 'jail'"],
             {"cluster.every_client_is_clustered"},
             id="clients of no cluster",
+        ),
+        pytest.param(
+            ["update cluster set cluster_id = rowid"],
+            {"cluster.somebody_is_linked"},
+            id="nobody linked",
         ),
         pytest.param(
             ["update cluster set cluster_id = 1"],
