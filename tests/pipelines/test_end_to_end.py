@@ -44,7 +44,8 @@ def test_everything_in_the_release_is_described(finished_county):
 
 def test_an_analyst_reads_the_release_and_cannot_change_it(finished_county):
     with open_release(finished_county.workspace) as release:
-        for table in tables(release):
+        # These have rows only where a further source is declared.
+        for table in {*tables(release)} - {"diversion_measure", "encounter_detail"}:
             assert release.execute(f"select count(*) from {table}").fetchall()[0][0] > 0, table
         with pytest.raises(duckdb.InvalidInputException):
             release.execute("delete from person").fetchall()
