@@ -5,7 +5,7 @@ WORKSPACE := workspace/demo
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 
-.PHONY: demo test endurance lint format dev bench spark clean constraints licences audit
+.PHONY: demo test slow endurance lint format dev bench spark clean constraints licences audit
 
 demo: $(VENV)/ready  ## A simulated county, from raw extracts to a release.
 	$(BIN)/familiar-faces demo --workspace $(WORKSPACE)
@@ -13,8 +13,11 @@ demo: $(VENV)/ready  ## A simulated county, from raw extracts to a release.
 test: lint  ## Every check there is.
 	$(BIN)/pytest -n 2 --dist loadgroup
 
-endurance: $(VENV)/ready  ## What takes half an hour: kill -9 after every step, and at 50 moments of a run.
-	$(BIN)/pytest -n 2 --dist loadgroup -m endurance tests/reliability
+slow: $(VENV)/ready  ## The tests marked slow alone; those on a Spark cluster of two workers among them.
+	$(BIN)/pytest -n 2 --dist loadgroup -m slow
+
+endurance: $(VENV)/ready  ## What takes half an hour: kill -9 after every step and at 50 moments of a run; a Spark cluster.
+	$(BIN)/pytest -n 2 --dist loadgroup -m endurance
 
 lint: $(VENV)/ready  ## Style, types, import contracts, SQL.
 	$(BIN)/ruff check .
