@@ -24,6 +24,7 @@ import polars as pl
 
 from linkage.encoding.columns import ENCOUNTERS_FILE, MANIFEST_FILE, PEOPLE_FILE, RETRACTED_FILE
 from linkage.encoding.contract import delivered_retractions
+from linkage.encoding.delivery import write_delivered
 from linkage.encoding.manifest import read_manifest
 from linkage.errors import DeliveryRefusedError, UsageError
 from linkage.pages import replace_file
@@ -191,7 +192,7 @@ def _remove_from_delivery(folder: Path, clients: set[str], encounters: set[str])
     draft.mkdir(mode=0o700)
     for file, keep in kept.items():
         (draft / file).touch(mode=0o600)
-        pl.read_parquet(folder / file).filter(keep).write_parquet(draft / file)
+        write_delivered(pl.read_parquet(folder / file).filter(keep).lazy(), draft / file)
     without = replace(
         manifest,
         rows={stem: rows - fewer[stem] for stem, rows in manifest.rows.items()},

@@ -305,7 +305,7 @@ def _write_sorted(
     first = next(batches, pl.DataFrame(schema=schema))
     second = next(batches, None)
     if second is None:
-        _write(first.sort(order, maintain_order=True).lazy(), target)
+        write_delivered(first.sort(order, maintain_order=True).lazy(), target)
         return first.height
     scratch = target.with_suffix(".parts")
     with _writing(scratch):
@@ -315,7 +315,7 @@ def _write_sorted(
         _spread(batch, order[0], scratch, number)
         rows += batch.height
     # unstable in polars, and its one way of writing a file piece by piece; the lock file pins the version
-    _write(register_io_source(partial(_sorted_shares, scratch, order), schema=schema), target)
+    write_delivered(register_io_source(partial(_sorted_shares, scratch, order), schema=schema), target)
     shutil.rmtree(scratch)
     return rows
 
@@ -338,7 +338,7 @@ def _sorted_shares(scratch: Path, order: tuple[str, ...], *_: object) -> Iterato
 _ROWS_PER_GROUP = 131_072
 
 
-def _write(rows: pl.LazyFrame, target: Path) -> None:
+def write_delivered(rows: pl.LazyFrame, target: Path) -> None:
     """Write one Parquet file: the ranges of tokens tell nothing, so none are written."""
     with _writing(target.parent):
         rows.sink_parquet(

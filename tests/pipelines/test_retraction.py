@@ -9,6 +9,7 @@ from pathlib import Path
 
 import duckdb
 import polars as pl
+import pyarrow.parquet as pq
 import pytest
 
 from linkage.decisions import Decision, Judgement, append_decisions, every_decision
@@ -152,6 +153,13 @@ def test_the_clients_numbers_are_gone_from_landing(retracted, tiny_county):
     own = identity - still_others
     assert all(files_that_hold(county.workspace.root / "landing", token) == [] for token in own)
     assert identity
+
+
+def test_a_delivery_written_again_has_the_form_of_the_encoder(retracted):
+    county = retracted[0]
+    for file in (county.workspace.landing / "jail").glob("2*/*.parquet"):
+        group = pq.read_metadata(file).row_group(0)
+        assert not any(group.column(at).is_stats_set for at in range(group.num_columns)), "ranges of tokens"
 
 
 def test_the_counts_still_add_up(retracted):
