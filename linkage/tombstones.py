@@ -58,9 +58,7 @@ class Tombstone:
 
     def __post_init__(self) -> None:
         if self.source not in declared_sources():
-            raise UsageError(
-                f"There is no source {self.source!r}; the sources are {', '.join(declared_sources())}."
-            )
+            raise UsageError(f"There is no such source; the sources are {', '.join(declared_sources())}.")
         if (self.client_id is None) == (self.encounter_id is None):
             raise UsageError("A retraction names either a client_id or an encounter_id.")
         # Anything else might be a name, and would stay on record.

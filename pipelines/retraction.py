@@ -23,7 +23,7 @@ import duckdb
 import polars as pl
 
 from linkage.encoding.columns import ENCOUNTERS_FILE, MANIFEST_FILE, PEOPLE_FILE, RETRACTED_FILE
-from linkage.encoding.contract import delivered_retractions
+from linkage.encoding.contract import check_delivery, delivered_retractions
 from linkage.encoding.delivery import write_delivered
 from linkage.encoding.manifest import read_manifest
 from linkage.errors import DeliveryRefusedError, UsageError
@@ -48,9 +48,11 @@ def withdraw(
     Called before a source is ingested, so that nothing retracted is ingested again. A run that dies in between does
     the rest the next time.
     """
-    folders = _landed(workspace.landing / source.name)
-    for folder in folders:
-        _record_delivered(workspace, source, folder, today)
+    folders = [
+        folder
+        for folder in _landed(workspace.landing / source.name)
+        if _takes_nothing_back_unrecorded(workspace, source, folder, today)
+    ]
     clients, encounters = _in_force(workspace, source, today)
     if not clients and not encounters:
         return set()
@@ -136,31 +138,33 @@ def _landed(folder: Path) -> list[Path]:
     return sorted(path.parent for path in folder.glob(f"[!.]*/{MANIFEST_FILE}"))
 
 
-def _record_delivered(workspace: Workspace, source: Source, folder: Path, today: dt.date) -> None:
-    """Make tombstones of what a delivery takes back; one that breaks the contract is left for ingest to refuse."""
+def _takes_nothing_back_unrecorded(
+    workspace: Workspace, source: Source, folder: Path, today: dt.date
+) -> bool:
+    """Make tombstones of what a delivery takes back, if it keeps the whole contract: they cannot be undone. Whether
+    nothing is left to record; a delivery of which something is must stay as it came, for ingest to refuse."""
     try:
-        delivered = delivered_retractions(
-            folder, read_manifest((folder / MANIFEST_FILE).read_text(encoding="utf-8"))
+        manifest = read_manifest((folder / MANIFEST_FILE).read_text(encoding="utf-8"))
+        if RETRACTED_FILE not in manifest.sha256:
+            return True
+        settings = workspace.settings()
+        delivery = check_delivery(
+            folder, expected_key_check=settings.key_check, expected_profile=settings.profile.name
         )
+        delivered = delivered_retractions(folder, delivery.manifest)
     except (OSError, ValueError, DeliveryRefusedError):
-        return
-    if not delivered:
-        return
+        return False
+    ids = [
+        *({"client_id": each} for each in delivered.client_ids),
+        *({"encounter_id": each} for each in delivered.encounter_ids),
+    ]
     record_tombstones(
         workspace.stewardship,
-        [
-            *(
-                Tombstone(source=source.name, client_id=each, effective_on=today)
-                for each in delivered.client_ids
-            ),
-            *(
-                Tombstone(source=source.name, encounter_id=each, effective_on=today)
-                for each in delivered.encounter_ids
-            ),
-        ],
+        [Tombstone(source=source.name, effective_on=today, **each) for each in ids],
         recorded_by=f"{source.label}, delivery of {folder.name}",
         now=dt.datetime.now(dt.UTC),
     )
+    return True
 
 
 def _remove_from_delivery(folder: Path, clients: set[str], encounters: set[str]) -> bool:

@@ -79,7 +79,11 @@ def _sign(workspace: Workspace, signer: str, verdict: Verdict, reason: str) -> N
     now = dt.datetime.now(dt.UTC)
     record_sign_off(workspace.stewardship, fingerprint(state), signer, now, verdict=verdict, reason=reason)
     log_access(
-        workspace.stewardship, account(), f"sign as {signer.strip()}", now=now, about=release_id(state)
+        workspace.stewardship,
+        account(),
+        f"{verdict.value} by {signer.strip()}",
+        now=now,
+        about=release_id(state),
     )
 
 

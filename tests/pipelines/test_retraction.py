@@ -20,7 +20,7 @@ from linkage.errors import UsageError
 from linkage.source import declared_sources
 from linkage.tombstones import Tombstone, every_tombstone, record_tombstones
 from pipelines.releases.release import current_release, list_releases, verify
-from pipelines.retraction import recall, releases_to_recall
+from pipelines.retraction import recall, releases_to_recall, withdraw
 from pipelines.run import refresh
 from sample_data.tiny_county import TINY_COUNTY
 from tests.pipelines.simulated_county import SimulatedCounty, open_release
@@ -293,6 +293,26 @@ def test_what_an_agency_takes_back_with_its_delivery_is_gone_after_the_run_that_
     (recorded,) = every_tombstone(county.workspace.stewardship).iter_rows(named=True)
     assert recorded["recorded_by"] == f"Jail, delivery of {newest.name}"
     assert recorded["erased_at"] is not None
+
+
+@pytest.mark.parametrize("damaged", ["the list", "the key"])
+def test_a_list_of_a_delivery_that_is_refused_is_neither_carried_out_nor_lost(tiny_county, tmp_path, damaged):
+    county = tiny_county.copy(tmp_path / "workspace")
+    jail, *_ = two_clients_of_one_person(county)
+    newest = sorted((county.workspace.landing / "jail").glob("2*"))[-1]
+    take_back(newest, jail)
+    if damaged == "the list":
+        with (newest / RETRACTED_FILE).open("a", encoding="ascii") as listed:
+            listed.write(f"{'0a' * 16},\n")
+    else:
+        manifest = read_manifest((newest / MANIFEST_FILE).read_text(encoding="utf-8"))
+        (newest / MANIFEST_FILE).write_text(replace(manifest, key_check="0" * 64).as_json(), encoding="utf-8")
+    another = tombstone(("jail", "0b" * 16))
+    record_tombstones(county.workspace.stewardship, [another], recorded_by="A", now=NOW)
+    with county.workspace.connect() as connection:
+        assert withdraw(county.workspace, connection, declared_sources()["jail"], TODAY) == set()
+    assert every_tombstone(county.workspace.stewardship)["client_id"].to_list() == ["0b" * 16]
+    assert jail in (newest / RETRACTED_FILE).read_text(encoding="ascii")
 
 
 def take_back(delivery: Path, client_id: str) -> None:

@@ -52,7 +52,7 @@ def test_encounters_alone_can_be_retracted(desk, come_in):
         ({"ids": f"{FIRST}\nMontgomery"}, "Line 2: A pseudonymous id has 32 hexadecimal digits"),
         ({"effective_on": "1 March"}, "written YYYY-MM-DD"),
         ({"what": "people"}, "clients or encounters"),
-        ({"source": "library"}, "There is no source"),
+        ({"source": "library"}, "There is no such source"),
     ],
 )
 def test_a_form_that_is_not_whole_records_nothing_and_keeps_what_was_typed(desk, come_in, changed, says):
