@@ -15,7 +15,8 @@ import pytest
 from scipy.optimize import linprog
 from scipy.sparse import csr_matrix
 
-from pipelines.disclosure import NESTINGS, WHOLE, Counts, Table
+from pipelines.disclosure.measures import NESTINGS
+from pipelines.disclosure.table import WHOLE, Counts, Table
 
 LEAST = 11
 MONTHS = ("2024-01", "2024-02", "2024-03", "2025-01", "2025-02")

@@ -1,34 +1,12 @@
-"""Which published counts are withheld, so that nobody can conclude that one is of few people.
+"""Which cells of one published aggregate are withheld: rules first, then what linear programs still learn."""
 
-A *cell* is one row of a published aggregate: a denominator, the numerator of whom something is true, and how many
-were left out. It is withheld when it is *small* (its people, those of whom it is true, or the others are between one
-and the county's threshold), and when showing it would give away one that is. What does that, and what is done:
-
-- **A division.** Parts (with serious mental illness, and others; classes of charges) add up to their whole. When one
-  part is withheld, all are; when the whole is, all are. What is left to conclude is that a part lies between nothing
-  and the whole.
-- **A year.** Its months add up to it, for what counts events. When the withheld months could be told from the year
-  (there is one, or they are few together, or bounds on them lie within the small), the year is withheld.
-- **Nested measures.** Those connected within 14 days are among those connected within 30, those rebooked for a new
-  charge among those rebooked at all. Where the difference of two is small, one of them is withheld.
-- **Earlier releases.** A count that was published before and has changed by few tells of those few. It is withheld as
-  long as a release on disk shows the earlier one.
-
-Nobody is told which of these it was: that would tell which cell is the small one. What remains open is said in
-docs/privacy.md. The bounds of a cell in a table with known margins are those of Frechet, as in Dobra and Fienberg,
-"Bounds for cell entries in contingency tables given marginal totals and decomposable graphs", PNAS 97 (2000).
-"""
-
-import datetime as dt
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from duckdb import BinderException, CatalogException, DuckDBPyConnection
-
-from pipelines.disclosure_audit import Cell, Published, Sum
+from pipelines.disclosure.measures import COUNTED_ONCE, ENDINGS, NESTINGS, Nesting, family
+from pipelines.disclosure.programs import Cell, Published, Sum
 
 Key = tuple[str, ...]
 Shown = tuple[int | None, int | None, int | None]
@@ -51,94 +29,6 @@ class Counts:
     def quantities(self) -> tuple[int, int, int]:
         """What can be told of the cell where it is shown: numerator, rest, denominator."""
         return self.numerator, self.denominator - self.numerator, self.denominator
-
-
-@dataclass(frozen=True, kw_only=True)
-class Nesting:
-    """Measures of one family: how far each looks, and whether it counts every kind (`is_any`) or one of them.
-
-    `measures` maps a measure to (how far, kind); what looks less far and is of the same kind, or of one kind where the
-    other is of any, is nested in the other.
-    """
-
-    measures: Mapping[str, tuple[int, str]]
-    any_kind: str
-
-    def is_within(self, one: str, other: str) -> bool:
-        """Whether everybody that `one` counts is counted by `other`."""
-        (near, kind), (far, of_kind) = self.measures[one], self.measures[other]
-        return one != other and near <= far and of_kind in (kind, self.any_kind)
-
-    def by_preference(self) -> list[str]:
-        """The measures, what is rather shown first: any kind, the farthest, the nearest, the others."""
-        reach = sorted({how_far for how_far, _ in self.measures.values()})
-        rank = {how_far: place for place, how_far in enumerate([reach[-1], *reach[:-1]])}
-        return sorted(
-            self.measures,
-            key=lambda name: (
-                self.measures[name][1] != self.any_kind, rank[self.measures[name][0]], self.measures[name][1],
-            ),
-        )  # fmt: skip
-
-
-NESTINGS = (
-    Nesting(measures={f"connected_{days}_days": (days, "") for days in (7, 14, 30)}, any_kind=""),
-    Nesting(
-        measures={
-            f"rebooked_{months}_months_{kind}": (months, kind)
-            for months in (12, 24, 36)
-            for kind in ("any", "new_charge", "technical")
-        },
-        any_kind="any",
-    ),
-    Nesting(
-        measures={
-            f"released_then_{kind}_{name}": (hours, kind)
-            for name, hours in (("72_hours", 72), ("14_days", 336))
-            for kind in ("either", "ems", "ed")
-        },
-        any_kind="either",
-    ),
-    Nesting(
-        measures={
-            f"booked_after_{kind}_{days}_days": (days, kind)
-            for days in (7, 30)
-            for kind in ("either", "ems", "ed")
-        },
-        any_kind="either",
-    ),
-    *(
-        Nesting(
-            measures={
-                f"{contact}_then_{target}_{name}": (hours, target)
-                for name, hours in (("24_hours", 24), ("72_hours", 72), ("7_days", 168))
-                for target in ("ems", "ed", "booking")
-            },
-            any_kind="",
-        )
-        for contact in ("call", "mobile_response", "stabilization_stay")
-    ),
-)
-"""The measures that are nested in one another."""
-
-ENDINGS = (
-    (
-        "call_resolved_without_dispatch",
-        "call_sent_mobile_crisis",
-        "call_handed_to_ems",
-        "call_sent_police",
-    ),
-    (
-        "mobile_response_resolved_in_field",
-        "mobile_response_taken_to_stabilization",
-        "mobile_response_taken_to_ed",
-        "mobile_response_handed_to_police",
-    ),
-)
-"""Measures that exclude each other, of one denominator: what they leave of it is told by all of them."""
-
-COUNTED_ONCE = ("people_booked", "rebooked_")
-"""Beginnings of measures that count people once in a period, so that months do not add up to their year."""
 
 
 @dataclass(kw_only=True)
@@ -346,7 +236,7 @@ class Table:
         found: dict[tuple[str, str], list[Key]] = {}
         for key in sorted({*self.cells, *self.published}):
             period = key[1] if key[0].startswith(COUNTED_ONCE) else key[1][:4]
-            found.setdefault((_family(key[0]), period), []).append(key)
+            found.setdefault((family(key[0]), period), []).append(key)
         return list(found.values())
 
     def _withhold_what_leaks(self, component: Sequence[Key]) -> None:
@@ -463,7 +353,7 @@ class Table:
         """How many were left out: withheld for the parts of a division together, for a family of measures together
         (what was followed and what was left out add up to the same), and of a year when it is of a month."""
         few = {
-            (_family(key[0]), key[1], _division(key))
+            (family(key[0]), key[1], _division(key))
             for key, counts in self.cells.items()
             if self._few(counts.left_out)
             or any(
@@ -479,7 +369,7 @@ class Table:
         }
         few |= {(family, period[:4], division) for family, period, division in few}
         self.left_out_withheld |= {
-            key for key in self.cells if (_family(key[0]), key[1], _division(key)) in few
+            key for key in self.cells if (family(key[0]), key[1], _division(key)) in few
         }
 
 
@@ -525,130 +415,10 @@ def _are_related(one: Key, other: Key) -> bool:
     if one[0] == other[0]:
         same_part_of_year = one[2:] == other[2:] and one[1][:4] == other[1][:4]
         return one != other and (one[1] == other[1] or same_part_of_year)
-    return one[1:] == other[1:] and _family(one[0]) == _family(other[0])
+    return one[1:] == other[1:] and family(one[0]) == family(other[0])
 
 
 def _division(key: Key) -> str:
     if key[2:] == WHOLE:
         return "whole"
     return "smi" if key[3] == "all" else "charge_class"
-
-
-def _family(measure: str) -> str:
-    for together in (*(nesting.measures for nesting in NESTINGS), *ENDINGS):
-        if measure in together:
-            return min(together)
-    return measure
-
-
-@dataclass(frozen=True, kw_only=True)
-class Aggregate:
-    """A published aggregate: the relation of its exact counts, and the columns that tell a cell, in the order of
-    `Table.cells`; `numerator` and `denominator` are its columns in both. A `rolling` one counts up to the as-of date,
-    so only releases of the same date are comparable with it."""
-
-    counts: str
-    key: tuple[str, ...]
-    numerator: str = "numerator"
-    denominator: str = "denominator"
-    left_out: str = "left_out"
-    of_whom: str = "people_of_whom"
-    beside: str = "people_beside"
-    rolling: bool = False
-
-
-AGGREGATES = {
-    "stepping_up_measure": Aggregate(
-        counts="stepping_up_count", key=("measure", "period", "smi", "charge_class")
-    ),
-    "crisis_contact_measure": Aggregate(
-        counts="crisis_contact_count", key=("measure", "month", "'all'", "'all'")
-    ),
-    "diversion_measure": Aggregate(counts="diversion_count", key=("measure", "month", "'all'", "'all'")),
-    "crisis_transition": Aggregate(
-        counts="crisis_transition_count",
-        key=("counting", "gap", "from_kind", "to_kind"),
-        numerator="transitions",
-        denominator="transitions",
-        left_out="0",
-        of_whom="people",
-        beside="0",
-        rolling=True,
-    ),
-}
-"""The published aggregates that this module withholds of; `linkage_quality` does so by itself."""
-
-
-def build_withheld_cell(
-    connection: DuckDBPyConnection, *, earlier: Sequence[Path], relations: Iterable[str] = tuple(AGGREGATES)
-) -> dict[str, int]:
-    """Make the table `withheld_cell` from the exact counts in the warehouse; returns how many cells of each relation
-    are withheld.
-
-    Columns: relation, cell (what tells it, with | between), left_out_only (whether all but how many were left out is
-    shown). `earlier` are the databases of releases that anybody may still have.
-    """
-    ((least, as_of),) = connection.execute("select small_cell_threshold, as_of from run_parameter").fetchall()
-    connection.execute(
-        "create or replace table withheld_cell (relation varchar, cell varchar, left_out_only boolean)"
-    ).fetchall()
-    tables = {
-        name: Table(least=least, cells=_read_counts(connection, AGGREGATES[name])) for name in relations
-    }
-    for number, database in enumerate(earlier):
-        _read_published(connection, database, tables, number, as_of)
-    rows = []
-    for name, table in tables.items():
-        table.decide()
-        rows += [(name, "|".join(key), False) for key in sorted(table.withheld)]
-        rows += [(name, "|".join(key), True) for key in sorted(table.left_out_withheld - table.withheld)]
-    if rows:
-        connection.executemany("insert into withheld_cell values (?, ?, ?)", rows).fetchall()
-    return {name: len(table.withheld) for name, table in tables.items()}
-
-
-def _read_counts(connection: DuckDBPyConnection, aggregate: Aggregate) -> dict[Key, Counts]:
-    found = connection.execute(
-        f"select {', '.join(aggregate.key)}, people, {aggregate.of_whom}, {aggregate.beside}, "
-        f"{aggregate.numerator}, {aggregate.denominator}, {aggregate.left_out} "
-        f"from {aggregate.counts} where people is not null"
-    ).fetchall()
-    return {
-        row[:4]: Counts(
-            people=row[4],
-            of_whom=row[5],
-            beside=row[6],
-            numerator=row[7],
-            denominator=row[8],
-            left_out=row[9],
-        )
-        for row in found
-    }
-
-
-def _read_published(
-    connection: DuckDBPyConnection,
-    database: Path,
-    tables: Mapping[str, Table],
-    number: int,
-    as_of: dt.date,
-) -> None:
-    """Add to each table what a release showed; one of an older layout showed nothing of what it lacks."""
-    quoted = str(database).replace("'", "''")
-    connection.execute(f"attach '{quoted}' as earlier_release (read_only)").fetchall()
-    try:
-        for name, table in tables.items():
-            aggregate = AGGREGATES[name]
-            dated = "where (select as_of from earlier_release.run_parameter) = ?" if aggregate.rolling else ""
-            try:
-                found = connection.execute(
-                    f"select {', '.join(aggregate.key)}, {aggregate.numerator}, {aggregate.denominator}, "
-                    f"{aggregate.left_out} from earlier_release.{name} {dated}",
-                    [as_of] if dated else [],
-                ).fetchall()
-            except (CatalogException, BinderException):
-                continue
-            for row in found:
-                table.published.setdefault(row[:4], {})[number] = row[4:]
-    finally:
-        connection.execute("detach earlier_release").fetchall()
