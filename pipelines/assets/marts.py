@@ -1,6 +1,7 @@
 """One asset per SQL file: the relation's header gives its description and inputs, its text the columns.
 
-Beside them what no query makes: what this run is made with and the cohorts, from the county file, and what is withheld.
+Beside them what no query makes: what this run is made with and the cohorts, from the county file, what earlier releases
+show and what is withheld.
 """
 
 import datetime as dt
@@ -14,7 +15,7 @@ from pydantic import Field
 from linkage.errors import UsageError
 from linkage.source import declared_sources
 from pipelines.cohorts import build_cohort_inputs
-from pipelines.disclosure import AGGREGATES, build_withheld_cell
+from pipelines.disclosure import AGGREGATES, build_shown_linkage_quality, build_withheld_cell
 from pipelines.relations import Relation, build, column_lineage, describe, described_inputs, load_relations
 from pipelines.releases.release import list_releases
 from pipelines.resources import WAREHOUSE_POOL, CountyWorkspace
@@ -103,6 +104,21 @@ def withheld_cell(county: CountyWorkspace) -> dg.MaterializeResult:  # type: ign
     return dg.MaterializeResult(metadata={"cells_withheld": withheld, "releases_compared": len(earlier)})
 
 
+@dg.asset(
+    deps=["run_parameter"],
+    group_name="staging",
+    description="What releases of the same as-of date show of linkage quality, so that no change by few is told.",
+    kinds={"duckdb"},
+    pool=WAREHOUSE_POOL,
+)
+def shown_linkage_quality(county: CountyWorkspace) -> dg.MaterializeResult:  # type: ignore[type-arg]  # noqa: D103
+    earlier = list_releases(county.open())
+    with county.warehouse() as connection:
+        compared = build_shown_linkage_quality(connection, earlier=[release.database for release in earlier])
+        describe(connection, described_inputs()["shown_linkage_quality"])
+    return dg.MaterializeResult(metadata={"releases_compared": compared})
+
+
 def relation_asset(relation: Relation) -> dg.AssetsDefinition:
     """The asset that makes one relation of sql/."""
 
@@ -158,5 +174,6 @@ mart_assets = [
     run_parameter,
     cohort_definition,
     withheld_cell,
+    shown_linkage_quality,
     *(relation_asset(relation) for relation in load_relations().values()),
 ]

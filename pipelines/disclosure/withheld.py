@@ -1,7 +1,8 @@
-"""The table `withheld_cell`: of every published aggregate, from its exact counts and what earlier releases showed."""
+"""What earlier releases showed, and the table `withheld_cell`, made of it and of every aggregate's exact counts."""
 
 import datetime as dt
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,7 +46,8 @@ AGGREGATES = {
         rolling=True,
     ),
 }
-"""The published aggregates that are withheld of here; `linkage_quality` does so by itself."""
+"""The published aggregates that are withheld of here. `linkage_quality` does so by itself, for few of its many rows
+count people; what it must know of earlier releases is in `shown_linkage_quality`."""
 
 
 def build_withheld_cell(
@@ -76,6 +78,37 @@ def build_withheld_cell(
     return {name: len(table.withheld) for name, table in tables.items()}
 
 
+def build_shown_linkage_quality(connection: DuckDBPyConnection, *, earlier: Sequence[Path]) -> int:
+    """Make the table `shown_linkage_quality` from the databases of `earlier` releases; returns how many of them count
+    up to the as-of date of this run, and so are in it.
+
+    Columns: release (its place in `earlier`), measure, slice, numerator, denominator; nothing of what was withheld.
+    """
+    ((as_of,),) = connection.execute("select as_of from run_parameter").fetchall()
+    connection.execute(
+        "create or replace table shown_linkage_quality "
+        "(release integer, measure varchar, slice varchar, numerator double, denominator double)"
+    ).fetchall()
+    compared = 0
+    for number, database in enumerate(earlier):
+        with _attached(connection, database):
+            try:
+                ((as_of_then,),) = connection.execute(
+                    "select as_of from earlier_release.run_parameter"
+                ).fetchall()
+                if as_of_then != as_of:
+                    continue
+                connection.execute(
+                    "insert into shown_linkage_quality select ?, measure, slice, numerator, denominator "
+                    "from earlier_release.linkage_quality where denominator is not null order by measure, slice",
+                    [number],
+                ).fetchall()
+            except (CatalogException, BinderException):
+                continue
+            compared += 1
+    return compared
+
+
 def _read_counts(connection: DuckDBPyConnection, aggregate: Aggregate) -> dict[Key, Counts]:
     found = connection.execute(
         f"select {', '.join(aggregate.key)}, people, {aggregate.of_whom}, {aggregate.beside}, "
@@ -103,9 +136,7 @@ def _read_published(
     as_of: dt.date,
 ) -> None:
     """Add to each table what a release showed; one of an older layout showed nothing of what it lacks."""
-    quoted = str(database).replace("'", "''")
-    connection.execute(f"attach '{quoted}' as earlier_release (read_only)").fetchall()
-    try:
+    with _attached(connection, database):
         for name, table in tables.items():
             aggregate = AGGREGATES[name]
             dated = "where (select as_of from earlier_release.run_parameter) = ?" if aggregate.rolling else ""
@@ -119,5 +150,14 @@ def _read_published(
                 continue
             for row in found:
                 table.published.setdefault(row[:4], {})[number] = row[4:]
+
+
+@contextmanager
+def _attached(connection: DuckDBPyConnection, database: Path) -> Iterator[None]:
+    """A release's database as the catalog `earlier_release`."""
+    quoted = str(database).replace("'", "''")
+    connection.execute(f"attach '{quoted}' as earlier_release (read_only)").fetchall()
+    try:
+        yield
     finally:
         connection.execute("detach earlier_release").fetchall()

@@ -1,11 +1,11 @@
 """The brief for a county board: two printed pages on one release, made from its database alone.
 
 It loads nothing, reads without its charts (each has its table), and shows no figure from fewer people than the
-release's `small_cell_threshold`. What is withheld in one table is not to be found from its sum either.
+release's `small_cell_threshold`, nor any that gives such a figure away (pipelines/releases/brief_figures.py).
 """
 
-import math
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -14,7 +14,6 @@ from typing import Any
 import altair as alt
 import duckdb
 import jinja2
-import polars as pl
 from markupsafe import Markup
 
 from linkage.pages import (
@@ -24,25 +23,14 @@ from linkage.pages import (
     page_templates,
     replace_file,
 )
-from pipelines.releases.release import Release
+from pipelines.releases.brief_figures import Counted, count_exactly, figures
+from pipelines.releases.release import Release, list_releases
 from pipelines.workspace import Workspace
 
 _LIBRARIES = ("vega", "vega-lite", "vega-embed")
-_TOP_SHARES = (0.01, 0.05, 0.10, 0.25, 0.50, 1.0)
 _GAPS = ("same_day_unordered", "overlapping", "0-24 h", "24-72 h", "3-7 d", "7-30 d")
-_FLOWS_SHOWN = 8
 _COMBINATIONS_SHOWN = 8
-_CURVE_STEPS = 24
 _COLOURS = ["#1f4e79", "#b4530a", "#4a7c3a", "#7a4a8c", "#8a6d1a", "#2a8a8a", "#a03050", "#666666"]
-_LEAST_MONTHS_SHOWN = 6
-"""Months that a measure must show on average for a trend by month; otherwise years are drawn."""
-
-_TRENDS = {
-    "people_booked": "Booked people with SMI, share",
-    "length_of_stay": "Mean days in jail",
-    "connected_30_days": "Connected to care in 30 days, share",
-    "rebooked_12_months_any": "Booked again in 12 months, share",
-}
 
 
 def brief_file(workspace: Workspace, release: Release) -> Path:
@@ -55,216 +43,36 @@ def write_brief(workspace: Workspace, release: Release) -> Path:
     path = brief_file(workspace, release)
     path.parent.mkdir(mode=0o700, exist_ok=True)
     with duckdb.connect(release.database, read_only=True) as connection:
-        page = render_brief(connection, release_id=release.release_id)
+        page = render_brief(
+            connection, release_id=release.release_id, earlier=_of_the_same_day(workspace, release)
+        )
     replace_file(path, page)
     return path
 
 
-def shown_parts(parts: Sequence[int], least: int) -> list[bool]:
-    """Which disjoint counts of people may be shown beside their sum.
-
-    Counts from 1 to `least` - 1 are withheld. Where one part alone is withheld, or all of them together are fewer
-    than `least` people, the next smallest goes as well, so that no subtraction gives a small count away.
-    """
-    shown = [not 0 < part < least for part in parts]
-    for place in sorted(range(len(parts)), key=lambda each: (parts[each], each)):
-        hidden = [part for part, is_shown in zip(parts, shown, strict=True) if not is_shown]
-        if not hidden or (len(hidden) > 1 and sum(hidden) >= least):
-            break
-        if parts[place] > 0:
-            shown[place] = False
-    return shown
-
-
-def figures(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
-    """Every number of the brief, small cells withheld (None), from a release's connection.
-
-    Keys: county, as_of, least, people, contacts, combinations, unshown_people, concentration, cohorts, flows,
-    trends, periods, linkage.
-    """
-    ((county, as_of, least),) = connection.execute(
-        "select county, as_of, small_cell_threshold from run_parameter"
-    ).fetchall()
-    counted = """
-        from utilization inner join person using (person_id) cross join run_parameter
-        where window_name = '12_months' and (include_minors or is_minor is distinct from true)
-    """
-    combinations = connection.execute(
-        f"""
-        select systems, count(*) as people
-        from (select person_id, list(distinct source order by source) as systems {counted} group by person_id)
-        group by systems order by people desc, systems
-        """
-    ).fetchall()
-    # Apart by number of systems, for the cohorts of two and of three or more systems are sums of these as well.
-    shown = [False] * len(combinations)
-    for stratum in (1, 2, 3):
-        places = [at for at, (systems, _) in enumerate(combinations) if min(len(systems), 3) == stratum]
-        of_stratum = shown_parts([combinations[at][1] for at in places], least)
-        for at, is_shown in zip(places, of_stratum, strict=True):
-            shown[at] = is_shown
-    people = sum(each for _, each in combinations)
-    visible = [
-        {"systems": systems, "people": of_these}
-        for (systems, of_these), is_shown in zip(combinations, shown, strict=True)
-        if is_shown
-    ]
-    unshown = people - sum(each["people"] for each in visible)
-    contacts = [
-        row[0]
-        for row in connection.execute(
-            f"select sum(episodes)::bigint as contacts {counted} group by person_id order by contacts desc"
-        ).fetchall()
-    ]
-    ((links_nobody,),) = connection.execute(
-        "select count(*) = count(distinct person_id) from person_crosswalk"
-    ).fetchall()
-    cohorts = _cohorts(connection, least)
-    trends = _trends(connection)
-    linkage = connection.sql(
-        "select measure, slice, value, numerator, denominator from linkage_quality order by measure, slice"
-    ).pl()
-    return {
-        "county": county,
-        "as_of": as_of,
-        "least": least,
-        "people": people if people >= least or people == 0 else None,
-        "combinations": visible,
-        "unshown_people": unshown if unshown >= least else None,
-        "concentration": _concentration(contacts, least),
-        "cohorts": cohorts,
-        "flows": _flows(connection),
-        "trends": trends,
-        "periods": sorted({each["period"] for each in trends}),
-        "linkage": _linkage(linkage, [each["cohort"] for each in cohorts if each["members"] is not None])
-        | {"links_nobody": links_nobody},
-    }
-
-
-def _cohorts(connection: duckdb.DuckDBPyConnection, least: int) -> list[dict[str, Any]]:
-    """Members of every cohort that has any, None where they are few, or where a cohort that is shown has the same
-    members but few: the top tenth less the top twentieth would be those few."""
-    rows = connection.execute(
-        """
-        select cohort, definition.label, definition.coverage_ok, list(membership.person_id)
-        from cohort_definition as definition inner join cohort_membership as membership using (cohort)
-        where membership.is_member
-        group by all order by count(*) desc, cohort
-        """
-    ).fetchall()
-    found: list[dict[str, Any]] = []
-    shown: list[set[str]] = []
-    for cohort, label, coverage_ok, members in rows:
-        own = set(members)
-        differs_by_few = any(own <= other and 0 < len(other) - len(own) < least for other in shown)
-        is_shown = len(own) >= least and not differs_by_few
-        if is_shown:
-            shown.append(own)
-        found.append(
-            {
-                "cohort": cohort,
-                "label": label,
-                "coverage_ok": coverage_ok,
-                "members": len(own) if is_shown else None,
-            }
-        )
+def _of_the_same_day(workspace: Workspace, release: Release) -> list[Counted]:
+    """The other releases on disk that count up to the same day; one of an older layout had no such brief."""
+    found = []
+    for other in list_releases(workspace):
+        if (
+            other.release_id == release.release_id
+            or other.manifest["state"]["as_of"] != release.manifest["state"]["as_of"]
+        ):
+            continue
+        with (
+            duckdb.connect(other.database, read_only=True) as connection,
+            suppress(duckdb.CatalogException, duckdb.BinderException),
+        ):
+            found.append(count_exactly(connection))
     return found
 
 
-def _concentration(contacts: Sequence[int], least: int) -> list[dict[str, Any]]:
-    """Share of all contacts by the top shares of people, each step at least `least` people wide."""
-    if len(contacts) < least:
-        return []
-    # Named shares first, so that the steps of the curve give way to them.
-    kept: dict[int, float] = {0: 0.0, len(contacts): 1.0}
-    for share in (*_TOP_SHARES, *(step / _CURVE_STEPS for step in range(1, _CURVE_STEPS))):
-        people = math.ceil(share * len(contacts))
-        if all(abs(people - other) >= least for other in kept):
-            kept[people] = share
-    return [
-        {
-            "top": share,
-            "people": people,
-            "share": sum(contacts[:people]) / sum(contacts),
-            "is_named": share in _TOP_SHARES,
-        }
-        for people, share in sorted(kept.items())
-        if people
-    ]
-
-
-def _flows(connection: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
-    """Steps between different kinds by gap; only cells that the release itself shows are in a sum."""
-    rows = connection.execute(
-        """
-        with label as (select kind, min(label) as label from encounter_kind group by kind)
-        select f.label, t.label, gap, transitions
-        from crisis_transition
-        inner join label as f on f.kind = from_kind
-        inner join label as t on t.kind = to_kind
-        where counting = 'episodes' and from_kind <> to_kind and transitions is not null
-        order by f.label, t.label, gap
-        """
-    ).fetchall()
-    by_pair: dict[tuple[str, str], dict[str, int]] = {}
-    for start, end, gap, transitions in rows:
-        by_pair.setdefault((start, end), {})[gap] = transitions
-    found: list[dict[str, Any]] = [
-        {"start": start, "end": end, "steps": sum(gaps.values()), "gaps": gaps}
-        for (start, end), gaps in by_pair.items()
-    ]
-    return sorted(found, key=lambda each: (-each["steps"], each["start"], each["end"]))[:_FLOWS_SHOWN]
-
-
-def _trends(connection: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
-    """Key measures by month, or by calendar year where few months are shown; for the share with SMI everyone booked is
-    the denominator."""
-    rows = connection.execute(
-        """
-        select measure, period, smi, value from stepping_up_measure
-        where charge_class = 'all' and value is not null and measure in ?
-            and ((measure = 'people_booked' and smi = 'all') or (measure <> 'people_booked' and smi <> 'all'))
-        order by measure, period, smi
-        """,
-        [list(_TRENDS)],
-    ).fetchall()
-    months = [row for row in rows if len(row[1]) == len("2025-01")]
-    if len(months) < _LEAST_MONTHS_SHOWN * len(_TRENDS):
-        months = [row for row in rows if len(row[1]) == len("2025")]
-    rows = months
-    group = {"all": "everyone booked", "smi": "with SMI", "other": "others"}
-    return [
-        {"measure": measure, "says": _TRENDS[measure], "period": period, "group": group[smi], "value": value}
-        for measure, period, smi, value in rows
-    ]
-
-
-def _linkage(quality: pl.DataFrame, cohorts: Sequence[str]) -> dict[str, Any]:
-    """Estimated precision and recall, and members of `cohorts` at other thresholds, as the release shows them."""
-    values = {(row["measure"], row["slice"]): row for row in quality.to_dicts()}
-
-    def value(measure: str) -> float | None:
-        return (values.get((measure, "all")) or {}).get("value")
-
-    weighed, lost = value("estimated_recall_of_weighed"), value("blocking_loss")
-    at: dict[str, dict[str, Any]] = {}
-    for (measure, slice_), row in values.items():
-        if measure == "cohort_members" and row["numerator"] is not None:
-            cohort, _, threshold = slice_.partition(" at ")
-            if cohort not in cohorts:
-                continue
-            at.setdefault(cohort, {"chosen": row["denominator"]})[threshold] = row["numerator"]
-    named = [{"cohort": cohort.replace("_", " "), **members} for cohort, members in sorted(at.items())]
-    return {
-        "precision": value("estimated_precision"),
-        "recall": None if weighed is None else weighed * (1 - (lost or 0.0)),
-        "members": sorted(named, key=lambda each: -each["chosen"])[:4],
-    }
-
-
-def render_brief(connection: duckdb.DuckDBPyConnection, *, release_id: str) -> str:
-    """The brief as one HTML page that loads nothing; scripts run only by their SHA-256."""
-    found = figures(connection)
+def render_brief(
+    connection: duckdb.DuckDBPyConnection, *, release_id: str, earlier: Sequence[Counted] = ()
+) -> str:
+    """The brief as one HTML page that loads nothing; scripts run only by their SHA-256. `earlier` are the other
+    releases that count up to the same day."""
+    found = figures(connection, earlier)
     charts = {
         name: chart.to_dict()
         for name, chart in {

@@ -5,10 +5,11 @@
 -- each cohort at other thresholds. Small cells are withheld: a row says so instead of its numbers where its
 -- denominator is between one and the county's threshold, or where its numerator counts people and it or what
 -- it leaves is. Where that would leave one row of a division into parts to be found by subtraction, the next
--- smallest is withheld as well; the three rows of one cohort and threshold are withheld together.
+-- smallest is withheld as well; the three rows of one cohort and threshold are withheld together. What counts
+-- people is also withheld where a release of the same as-of date shows a count that differs by few.
 --
 -- Grain: one row per measure and slice.
--- Inputs: cohort_membership, impossible_life, linkage_measure, run_parameter
+-- Inputs: cohort_membership, impossible_life, linkage_measure, run_parameter, shown_linkage_quality
 -- Order: measure, slice
 -- Columns:
 --   measure: What is measured.
@@ -113,6 +114,29 @@ measured as (
     ) as cohort_measure
 ),
 
+changed_by_few as (
+    select distinct
+        measured.measure,
+        measured.slice,
+    from measured
+    inner join shown_linkage_quality as shown using (measure, slice)
+    cross join run_parameter
+    cross join lateral (
+        select
+            unnest([
+                abs(measured.numerator - shown.numerator),
+                abs(measured.denominator - shown.denominator),
+                abs(
+                    (measured.denominator - measured.numerator) - (shown.denominator - shown.numerator)
+                ),
+            ]) as change,
+    ) as changes
+    where
+        measured.counts_people
+        and changes.change > 0
+        and changes.change < run_parameter.small_cell_threshold
+),
+
 judged as (
     select
         measured.measure,
@@ -137,12 +161,15 @@ judged as (
                 )
             ),
             false
-        ) as is_small,
+        )
+        or changed_by_few.measure is not null as is_small,
         measured.family in (
             'source', 'source pair', 'sex', 'age_band', 'missing', 'missing on one side', 'clients'
         ) as is_a_division,
         if(measured.family = 'clients', measured.numerator, measured.denominator) as part,
     from measured
+    left join changed_by_few on
+        measured.measure = changed_by_few.measure and measured.slice = changed_by_few.slice
     cross join run_parameter
 ),
 

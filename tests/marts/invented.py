@@ -3,12 +3,13 @@
 import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 
 import duckdb
 
 from linkage.source import declare_sources, declared_sources
 from pipelines.cohorts import parse_cohorts
-from pipelines.disclosure import AGGREGATES, build_withheld_cell
+from pipelines.disclosure import AGGREGATES, build_shown_linkage_quality, build_withheld_cell
 from pipelines.relations import create_encounter_kind, load_relations
 
 AS_OF = dt.date(2025, 1, 1)
@@ -219,10 +220,12 @@ def build_up_to(connection: duckdb.DuckDBPyConnection, *names: str) -> None:
             connection.execute(f"create or replace table {name} as {relations[name].query}").fetchall()
 
 
-def withhold_for(connection: duckdb.DuckDBPyConnection, name: str) -> None:
+def withhold_for(connection: duckdb.DuckDBPyConnection, name: str, earlier: Sequence[Path] = ()) -> None:
     """Decide what of a published aggregate is withheld, where the relation of this name is one."""
     if name in AGGREGATES:
-        build_withheld_cell(connection, earlier=(), relations=[name])
+        build_withheld_cell(connection, earlier=earlier, relations=[name])
+    if name == "linkage_quality":
+        build_shown_linkage_quality(connection, earlier=earlier)
 
 
 def cohort(rule, name="tested"):

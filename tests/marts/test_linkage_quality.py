@@ -2,6 +2,7 @@
 
 import datetime as dt
 
+import duckdb
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -84,7 +85,7 @@ def test_sql_counts_the_nights_that_a_plain_reader_counts(stays, nights):
     ]
 
 
-def published(measures, encounters=None):
+def published(measures, encounters=None, earlier=()):
     """linkage_quality of these measures: measure, family, slice, numerator, denominator, counts_people."""
     filled = [
         (measure, family, slice_, part / whole if whole else None, part, whole, "A note.", counts)
@@ -99,7 +100,7 @@ def published(measures, encounters=None):
             build_cohort_inputs(
                 connection, [cohort({"count": ["booking"], "at_least": 4, "within_months": 12}, "often")]
             )
-        withhold_for(connection, name)
+        withhold_for(connection, name, earlier)
         build(connection, relation)
     return {
         (measure, slice_): (value, numerator, denominator)
@@ -126,6 +127,42 @@ def test_a_share_of_few_is_withheld_and_a_share_of_enough_is_not():
 def test_few_people_are_withheld_and_so_are_those_they_leave(people, withheld):
     found = published([("m", "all", "all", people, 100, True)])
     assert (found["m", "all"] == NOTHING) is withheld
+
+
+def released(folder, shown, as_of="2025-01-01"):
+    """The database of a release that showed these rows of linkage_quality: measure, slice, numerator, denominator."""
+    database = folder / "familiar_faces.duckdb"
+    with duckdb.connect(database) as release:
+        release.execute("create table run_parameter as select ?::date as as_of", [as_of]).fetchall()
+        release.execute(
+            "create table linkage_quality "
+            "(measure varchar, slice varchar, value double, numerator double, denominator double)"
+        ).fetchall()
+        release.executemany("insert into linkage_quality values (?, ?, null, ?, ?)", shown).fetchall()
+    return database
+
+
+@pytest.mark.parametrize(
+    ("numerator", "denominator", "withheld"),
+    [(50, 100, False), (51, 100, True), (40, 99, True), (50, 110, True), (39, 89, False), (61, 121, True),
+     (61, 122, False), (None, None, False)],
+)  # fmt: skip
+def test_people_who_differ_by_few_from_what_a_release_of_the_same_day_shows_are_withheld(
+    numerator, denominator, withheld, tmp_path
+):
+    before = [
+        released(tmp_path, [("m", "all", numerator, denominator), ("n", "all", numerator, denominator)])
+    ]
+    found = published(
+        [("m", "all", "all", 50, 100, True), ("n", "all", "all", 50, 100, False)], earlier=before
+    )
+    assert (found["m", "all"] == NOTHING) is withheld
+    assert found["n", "all"] != NOTHING, "an estimate tells of no person"
+
+
+def test_a_release_of_another_day_counted_up_to_another_end(tmp_path):
+    before = [released(tmp_path, [("m", "all", 51, 100)], as_of="2024-12-01")]
+    assert published([("m", "all", "all", 50, 100, True)], earlier=before)["m", "all"] != NOTHING
 
 
 def test_what_subtraction_would_tell_is_withheld_as_well():

@@ -85,8 +85,12 @@ def test_every_table_and_column_has_a_comment(built, name):
 
 
 @pytest.mark.parametrize(
-    "name", ["run_parameter", "person_crosswalk", "encounter_kind", "cohort_definition", "withheld_cell"]
-)
+    "name",
+    [
+        "run_parameter", "person_crosswalk", "encounter_kind", "cohort_definition", "withheld_cell",
+        "shown_linkage_quality",
+    ],
+)  # fmt: skip
 def test_released_inputs_are_described_as_they_are_made(built, name):
     connection, _ = built
     describe(connection, described_inputs()[name])

@@ -1,12 +1,15 @@
 import itertools
+import math
 import re
 
 import duckdb
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.optimize import linprog
 
-from pipelines.releases.brief import figures, render_brief, shown_parts
+from pipelines.releases.brief import render_brief
+from pipelines.releases.brief_figures import Counted, count_exactly, figures, shown_parts
 from tests.browser import opened_page
 
 LEAST = 11
@@ -59,14 +62,15 @@ def small_release(people_by_systems):
     ).fetchall()
     number = 0
     for systems, people in people_by_systems.items():
-        for _ in range(people):
-            number += 1
-            con.execute("insert into person values (?, false)", [f"P{number}"]).fetchall()
-            for system in systems:
-                con.execute(
-                    "insert into utilization values (?, ?, '12_months', ?)",
-                    [f"P{number}", system, 1 + number % 7],
-                ).fetchall()
+        con.execute(
+            f"insert into person select 'P' || range, false from range({number + 1}, {number + people + 1})"
+        ).fetchall()
+        con.execute(
+            "insert into utilization select 'P' || range, unnest(?), '12_months', 1 + range % 7 "
+            f"from range({number + 1}, {number + people + 1})",
+            [list(systems)],
+        ).fetchall()
+        number += people
     con.execute("insert into person values ('child', true)").fetchall()
     con.execute("insert into utilization values ('child', 'jail', '12_months', 99)").fetchall()
     return con
@@ -96,7 +100,7 @@ def test_figures_are_what_sql_counts_of_adults():
         """,
         [top],
     ).fetchall()
-    assert share == pytest.approx(expected)
+    assert share == pytest.approx(expected, abs=0.0005)
     assert [(each["label"], each["members"]) for each in found["cohorts"]] == [
         ("Many", 40),
         ("Nearly as many", None),
@@ -106,6 +110,121 @@ def test_figures_are_what_sql_counts_of_adults():
     assert [(each["steps"], each["gaps"]) for each in found["flows"]] == [(42, {"3-7 d": 30, "7-30 d": 12})]
     assert [each["period"] for each in found["trends"]] == ["2022", "2024"]
     assert found["linkage"]["precision"] == 0.98
+
+
+SYSTEMS = ("ed", "ems", "jail", "shelter")
+COMBINATIONS = [
+    systems for size in range(1, len(SYSTEMS) + 1) for systems in itertools.combinations(SYSTEMS, size)
+]
+IN_SO_MANY = {"two_systems": 2, "three_systems": 3}
+
+
+def release_of(people_by_systems):
+    """A release of these people whose cohorts are those of two and of three or more systems."""
+    con = small_release(people_by_systems)
+    for table in ("cohort_definition", "cohort_membership"):
+        con.execute(f"delete from {table}").fetchall()
+    for cohort, systems in IN_SO_MANY.items():
+        con.execute("insert into cohort_definition values (?, ?, true)", [cohort, cohort]).fetchall()
+        con.execute(
+            "insert into cohort_membership select ?, true, person_id, true from utilization "
+            "where person_id <> 'child' group by person_id having count(*) >= ?",
+            [cohort, systems],
+        ).fetchall()
+    return con
+
+
+def told_by(number, found):
+    """What one brief tells: sums of combinations, by the place of a combination of this brief, and their numbers."""
+    places = {systems: (number, systems) for systems in COMBINATIONS}
+    sums = [([places[tuple(each["systems"])]], each["people"]) for each in found["combinations"]]
+    if found["people"] is not None:
+        sums.append((list(places.values()), found["people"]))
+    if found["unshown_people"] is not None:
+        shown = {tuple(each["systems"]) for each in found["combinations"]}
+        sums.append(([places[each] for each in COMBINATIONS if each not in shown], found["unshown_people"]))
+    for each in found["cohorts"]:
+        if each["members"] is not None:
+            of = [places[one] for one in COMBINATIONS if len(one) >= IN_SO_MANY[each["cohort"]]]
+            sums.append((of, each["members"]))
+    return sums
+
+
+def learned(briefs, wanted):
+    """The least and the most that a sum of combinations can be, by linear programs over what both briefs tell."""
+    at = {place: column for column, place in enumerate(itertools.product((0, 1), COMBINATIONS))}
+    sums = [each for number, found in enumerate(briefs) for each in told_by(number, found)]
+    matrix = [[float(place in of) for place in at] for of, _ in sums]
+    goal = [float(wanted.get(place, 0)) for place in at]
+    ends = []
+    for sign in (1, -1):
+        solved = linprog(
+            [sign * each for each in goal], A_eq=matrix or None, b_eq=[people for _, people in sums] or None
+        )
+        assert solved.status in (0, 3), solved.message
+        ends.append(sign * solved.fun if solved.status == 0 else -sign * math.inf)
+    return ends
+
+
+people_of = st.sampled_from([0, 0, 1, 5, 11, 12, 20, 40, 90])
+changes = st.sampled_from([0, 0, 0, 1, -1, 3, -10, 11, 12, 25, -11])
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(people_of, min_size=len(COMBINATIONS), max_size=len(COMBINATIONS)),
+    st.lists(changes, min_size=len(COMBINATIONS), max_size=len(COMBINATIONS)),
+)
+def test_two_briefs_of_one_day_tell_of_nobody_by_subtraction(before, change):
+    then = dict(zip(COMBINATIONS, before, strict=True))
+    now = {
+        systems: max(0, then[systems] + moved) for systems, moved in zip(COMBINATIONS, change, strict=True)
+    }
+    first, second = release_of(then), release_of(now)
+    briefs = [figures(first), figures(second, [count_exactly(first)])]
+    for systems in COMBINATIONS:
+        for number, counts in enumerate((then, now)):
+            if 0 < counts[systems] < LEAST:
+                least, most = learned(briefs, {(number, systems): 1})
+                assert math.ceil(least - 1e-6) < 1 or most > LEAST - 1 + 1e-6
+    listed = {tuple(each["systems"]) for each in briefs[1]["combinations"]}
+    little = {systems for systems in COMBINATIONS if 0 < abs(now[systems] - then[systems]) < LEAST}
+    hidden = little | {systems for systems in COMBINATIONS if now[systems] and systems not in listed}
+    sums = [
+        *([systems] for systems in little),
+        *(
+            [systems for systems in of if len(systems) in sizes]
+            for of in (little, hidden)
+            for sizes in ((1,), (2,), (3, 4), (2, 3, 4), (1, 2, 3, 4))
+        ),
+    ]
+    for summed in sums:
+        if 0 < abs(sum(now[systems] - then[systems] for systems in summed)) < LEAST:
+            wanted = {(number, systems): sign for systems in summed for number, sign in ((0, -1), (1, 1))}
+            least, most = learned(briefs, wanted)
+            assert most - least > 1e-6, "a change by few is not told"
+
+
+def test_without_the_earlier_brief_in_view_the_change_would_be_told():
+    then = dict.fromkeys(COMBINATIONS, 30)
+    first, second = release_of(then), release_of({**then, ("jail",): 31})
+    wanted = {(1, ("jail",)): 1, (0, ("jail",)): -1}
+    assert learned([figures(first), figures(second)], wanted) == pytest.approx([1, 1])
+    least, most = learned([figures(first), figures(second, [count_exactly(first)])], wanted)
+    assert least < 0 < 2 < most
+
+
+def test_a_cohort_that_has_changed_by_few_since_a_release_of_the_day_is_withheld():
+    con = small_release(PEOPLE)
+
+    def members(**earlier):
+        counted = Counted(by_systems=count_exactly(con).by_systems, in_cohort=earlier)
+        return {each["label"]: each["members"] for each in figures(con, [counted])["cohorts"]}
+
+    assert members(many=40, half=20, nearly=36)["Many"] == 40
+    assert members(many=39, half=20, nearly=36)["Many"] is None
+    assert members(many=29, half=9, nearly=36)["Half as many"] == 20
+    assert members(many=28, half=9, nearly=36)["Half as many"] is None, "they differ by one more than before"
 
 
 def test_a_release_in_which_nobody_is_linked_says_so_and_not_that_it_withholds():
