@@ -17,9 +17,9 @@ from linkage.source import declared_sources
 from pipelines.cohorts import build_cohort_inputs
 from pipelines.disclosure import AGGREGATES, build_shown_linkage_quality, build_withheld_cell
 from pipelines.relations import Relation, build, column_lineage, describe, described_inputs, load_relations
-from pipelines.releases.release import list_releases
+from pipelines.releases.release import list_releases, release_id
 from pipelines.resources import WAREHOUSE_POOL, CountyWorkspace
-from pipelines.state import default_as_of
+from pipelines.state import default_as_of, run_state
 
 _DELIVERIES = [f"{source}_delivery" for source in declared_sources()]
 
@@ -105,16 +105,19 @@ def withheld_cell(county: CountyWorkspace) -> dg.MaterializeResult:  # type: ign
 
 
 @dg.asset(
-    deps=["run_parameter"],
+    deps=["run_parameter", "person_crosswalk"],
     group_name="staging",
     description="What releases of the same as-of date show of linkage quality, so that no change by few is told.",
     kinds={"duckdb"},
     pool=WAREHOUSE_POOL,
 )
 def shown_linkage_quality(county: CountyWorkspace) -> dg.MaterializeResult:  # type: ignore[type-arg]  # noqa: D103
-    earlier = list_releases(county.open())
+    workspace = county.open()
     with county.warehouse() as connection:
-        compared = build_shown_linkage_quality(connection, earlier=[release.database for release in earlier])
+        # The release that this very run gives, when it is run again, is none to compare with.
+        own = release_id(run_state(workspace, connection, workspace.settings()))
+        earlier = [each.database for each in list_releases(workspace) if each.release_id != own]
+        compared = build_shown_linkage_quality(connection, earlier=earlier)
         describe(connection, described_inputs()["shown_linkage_quality"])
     return dg.MaterializeResult(metadata={"releases_compared": compared})
 

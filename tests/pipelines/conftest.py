@@ -48,6 +48,19 @@ def finished_county(tmp_path_factory, worker_id):
 
 
 @pytest.fixture(scope="session")
+def county_a_month_later(tmp_path_factory, finished_county):
+    """A copy of the finished county after a second run: a month more, and late bookings in two of the months before."""
+    folder = tmp_path_factory.mktemp("a_month_later")
+    later = finished_county.copy(folder / "workspace")
+    later.deliver(later.months[DELIVERED_MONTHS])
+    for place, late in ((3, 4), (9, 15)):
+        month = later.months[place]
+        later.deliver_late_rows("jail", month, encounters=late, raw=folder / month)
+    refresh(later.workspace)
+    return later
+
+
+@pytest.fixture(scope="session")
 def tiny_county(tmp_path_factory, worker_id, finished_county):
     """The committed tiny county after its first run, linked with the model that the larger county trained.
 

@@ -58,15 +58,29 @@ class SimulatedCounty:
         """Encode the raw extracts of `months` and land them; of every source unless `sources` are named."""
         for name in sources or tuple(declared_sources()):
             for month in months:
-                encode_extract(
-                    source=declared_sources()[name],
-                    raw_folder=self.agencies / "raw" / name / month,
-                    month=month,
-                    project_key=project_key,
-                    agency_key=AGENCY_KEYS[name],
-                    landing=self.workspace.landing,
-                    code_lists=load_code_lists(),
-                )
+                self._encode(name, month, self.agencies / "raw" / name / month, project_key)
+
+    def _encode(self, source: str, month: str, raw_folder: Path, project_key: Key = PROJECT_KEY) -> None:
+        encode_extract(
+            source=declared_sources()[source],
+            raw_folder=raw_folder,
+            month=month,
+            project_key=project_key,
+            agency_key=AGENCY_KEYS[source],
+            landing=self.workspace.landing,
+            code_lists=load_code_lists(),
+        )
+
+    def deliver_late_rows(self, source: str, month: str, *, encounters: int, raw: Path) -> None:
+        """Deliver a month of `source` again with so many more encounters, written in the folder `raw`."""
+        shutil.copytree(self.agencies / "raw" / source / month, raw)
+        file = raw / "encounters.csv"
+        delivered = pl.read_csv(file, infer_schema=False)
+        late = delivered.head(encounters).with_columns(
+            pl.format("late-{}", "encounter_id").alias("encounter_id")
+        )
+        pl.concat([delivered, late]).write_csv(file)
+        self._encode(source, month, raw)
 
     def truth(self) -> pl.DataFrame:
         """Who is who, by the client ids that were delivered."""
