@@ -114,99 +114,97 @@ measured as (
     ) as cohort_measure
 ),
 
-changed_by_few as (
-    select distinct
+change_since as (
+    select
         measured.measure,
         measured.slice,
+        abs(measured.numerator - shown.numerator) as in_numerator,
+        abs(measured.denominator - shown.denominator) as in_denominator,
+        abs((measured.denominator - measured.numerator) - (shown.denominator - shown.numerator)) as in_rest,
     from measured
-    inner join
-        shown_linkage_quality as shown
-        on measured.measure = shown.measure and measured.slice = shown.slice
-cross join run_parameter
-cross join
-    lateral (
-        select
-            unnest([
-                abs(measured.numerator - shown.numerator),
-                abs(measured.denominator - shown.denominator),
-                abs(
-                    (measured.denominator - measured.numerator) - (shown.denominator - shown.numerator)
-                ),
-            ]) as change,
-    ) as changes
-where
-    measured.counts_people
-    and changes.change > 0
-    and changes.change < run_parameter.small_cell_threshold
+    inner join shown_linkage_quality as shown on
+        measured.measure = shown.measure and measured.slice = shown.slice
+    where measured.counts_people
+),
+
+changed_by_few as (
+    select distinct
+        change_since.measure,
+        change_since.slice,
+    from change_since
+    cross join run_parameter
+    where
+        (change_since.in_numerator > 0 and change_since.in_numerator < run_parameter.small_cell_threshold)
+        or (change_since.in_denominator > 0 and change_since.in_denominator < run_parameter.small_cell_threshold)
+        or (change_since.in_rest > 0 and change_since.in_rest < run_parameter.small_cell_threshold)
 ),
 
 judged as (
-select
-    measured.measure,
-    measured.family,
-    measured.slice,
-    measured.value,
-    measured.numerator,
-    measured.denominator,
-    measured.note,
-    run_parameter.small_cell_threshold as least,
-    coalesce(
-        (measured.denominator > 0 and measured.denominator < run_parameter.small_cell_threshold)
-        or (
-            measured.counts_people
-            and (
-                (measured.numerator > 0 and measured.numerator < run_parameter.small_cell_threshold)
-                or (
-                    abs(measured.denominator - measured.numerator) > 0
-                    and abs(measured.denominator - measured.numerator)
-                    < run_parameter.small_cell_threshold
+    select
+        measured.measure,
+        measured.family,
+        measured.slice,
+        measured.value,
+        measured.numerator,
+        measured.denominator,
+        measured.note,
+        run_parameter.small_cell_threshold as least,
+        coalesce(
+            (measured.denominator > 0 and measured.denominator < run_parameter.small_cell_threshold)
+            or (
+                measured.counts_people
+                and (
+                    (measured.numerator > 0 and measured.numerator < run_parameter.small_cell_threshold)
+                    or (
+                        abs(measured.denominator - measured.numerator) > 0
+                        and abs(measured.denominator - measured.numerator)
+                        < run_parameter.small_cell_threshold
+                    )
                 )
-            )
-        ),
-        false
-    )
-    or changed_by_few.measure is not null as is_small,
-    measured.family in (
-        'source', 'source pair', 'sex', 'age_band', 'missing', 'missing on one side', 'clients'
-    ) as is_a_division,
-    if(measured.family = 'clients', measured.numerator, measured.denominator) as part,
-from measured
-left join changed_by_few
-    on
+            ),
+            false
+        )
+        or changed_by_few.measure is not null as is_small,
+        measured.family in (
+            'source', 'source pair', 'sex', 'age_band', 'missing', 'missing on one side', 'clients'
+        ) as is_a_division,
+        if(measured.family = 'clients', measured.numerator, measured.denominator) as part,
+    from measured
+    left join changed_by_few on
         measured.measure = changed_by_few.measure and measured.slice = changed_by_few.slice
-cross join run_parameter
+    cross join run_parameter
 ),
 
 compared as (
-select
-    *,
-    bool_or(is_small)
-        over (partition by family = 'cohort', if(family = 'cohort', slice, measure || slice))
-        as is_withheld_itself,
-    count(*) filter (where is_small) over (partition by measure, family) as withheld_parts,
-    sum(part) filter (where is_small) over (partition by measure, family) as withheld_sum,
-    row_number() over (partition by measure, family order by is_small or part = 0, part, slice) as place,
-from judged
+    select
+        *,
+        bool_or(is_small)
+            over (partition by family = 'cohort', if(family = 'cohort', slice, measure || slice))
+            as is_withheld_itself,
+        count(*) filter (where is_small) over (partition by measure, family) as withheld_parts,
+        sum(part) filter (where is_small) over (partition by measure, family) as withheld_sum,
+        row_number() over (partition by measure, family order by is_small or part = 0, part, slice) as place,
+    from judged
 ),
 
 withheld as (
-select
-    *,
-    is_withheld_itself
-    or (
-        is_a_division
-        and place = 1
-        and withheld_parts > 0
-        and (withheld_parts = 1 or withheld_sum < least)
-    ) as is_withheld,
-from compared
+    select
+        *,
+        is_withheld_itself
+        or (
+            is_a_division
+            and place = 1
+            and withheld_parts > 0
+            and (withheld_parts = 1 or withheld_sum < least)
+        ) as is_withheld,
+    from compared
 )
 
 select
-measure,
-slice,
-if(is_withheld, null, value::double) as value,
-if(is_withheld, null, numerator::double) as numerator,
-if(is_withheld, null, denominator::double) as denominator,
-if(is_withheld, 'Withheld: the counts are small, or would give away one that is.', note) as note,
+    measure,
+    slice,
+    if(is_withheld, null, value::double) as value,
+    if(is_withheld, null, numerator::double) as numerator,
+    if(is_withheld, null, denominator::double) as denominator,
+    if(is_withheld, 'Withheld: the counts are small, or would give away one that is.', note) as note,
 from withheld
