@@ -118,25 +118,26 @@ change_since as (
     select
         measured.measure,
         measured.slice,
+        run_parameter.small_cell_threshold as least,
         abs(measured.numerator - shown.numerator) as in_numerator,
         abs(measured.denominator - shown.denominator) as in_denominator,
         abs((measured.denominator - measured.numerator) - (shown.denominator - shown.numerator)) as in_rest,
     from measured
-    inner join shown_linkage_quality as shown on
-        measured.measure = shown.measure and measured.slice = shown.slice
+    inner join shown_linkage_quality as shown
+        on measured.measure = shown.measure and measured.slice = shown.slice
+    cross join run_parameter
     where measured.counts_people
 ),
 
 changed_by_few as (
     select distinct
-        change_since.measure,
-        change_since.slice,
+        measure,
+        slice,
     from change_since
-    cross join run_parameter
     where
-        (change_since.in_numerator > 0 and change_since.in_numerator < run_parameter.small_cell_threshold)
-        or (change_since.in_denominator > 0 and change_since.in_denominator < run_parameter.small_cell_threshold)
-        or (change_since.in_rest > 0 and change_since.in_rest < run_parameter.small_cell_threshold)
+        (in_numerator > 0 and in_numerator < least)
+        or (in_denominator > 0 and in_denominator < least)
+        or (in_rest > 0 and in_rest < least)
 ),
 
 judged as (
@@ -170,8 +171,8 @@ judged as (
         ) as is_a_division,
         if(measured.family = 'clients', measured.numerator, measured.denominator) as part,
     from measured
-    left join changed_by_few on
-        measured.measure = changed_by_few.measure and measured.slice = changed_by_few.slice
+    left join changed_by_few
+        on measured.measure = changed_by_few.measure and measured.slice = changed_by_few.slice
     cross join run_parameter
 ),
 
