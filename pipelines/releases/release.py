@@ -27,6 +27,8 @@ DATABASE_NAME = "familiar_faces.duckdb"
 MANIFEST_NAME = "manifest.json"
 _MANIFEST_VERSION = 1
 _FINGERPRINT_LENGTH = 10
+STORAGE_VERSION = "v1.4.0"
+"""Of the released file: DuckDB 1.4, supported for long, and everything later opens it; the package for R is behind ours."""
 CHECKSUM_ENGINE = f"duckdb {duckdb.__version__}"
 _READ_SIZE = 1 << 20
 _PUBLISH = "publish"
@@ -82,7 +84,11 @@ def publish(
     anyone reads changes before the last rename. Publishing the current release again changes nothing.
     """
     folder = workspace.releases / release_id(state)
-    if not folder.exists():
+    if folder.exists():
+        problems = changed_files(read_release(folder))
+        if problems:
+            raise CheckFailedError(f"Release {folder.name} was not made current: {problems[0]}")
+    else:
         draft = workspace.releases / f".{folder.name}.draft"
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir(mode=0o700, parents=True)
@@ -104,9 +110,6 @@ def publish(
     for published in list_releases(workspace):
         _open_to_readers(published.folder, readers_group)
     release = read_release(folder)
-    problems = changed_files(release)
-    if problems:
-        raise CheckFailedError(f"Release {release.release_id} was not made current: {problems[0]}")
     _point_current_at(workspace, release)
     return release
 
@@ -170,7 +173,9 @@ def verify(release: Release) -> list[str]:
 def _copy_relations(
     connection: duckdb.DuckDBPyConnection, database: Path, relations: Mapping[str, str]
 ) -> dict[str, dict[str, Any]]:
-    connection.execute(f"attach '{str(database).replace(chr(39), chr(39) * 2)}' as release").fetchall()
+    connection.execute(
+        f"attach {_quoted(str(database))} as release (storage_version '{STORAGE_VERSION}')"
+    ).fetchall()
     try:
         connection.execute("set preserve_insertion_order = true").fetchall()
         checksums = {}

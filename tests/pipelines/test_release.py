@@ -62,6 +62,15 @@ def test_the_released_file_holds_the_table_in_order_with_its_comments(workspace)
         ]
 
 
+def test_older_versions_of_duckdb_open_the_released_file(workspace):
+    release = publish_state(workspace)
+    with duckdb.connect() as connection:
+        connection.execute(f"attach '{release.database}' as released (read_only)").fetchall()
+        assert connection.execute(
+            "select tags['storage_version'] from duckdb_databases() where database_name = 'released'"
+        ).fetchall() == [("v1.4.0+",)]
+
+
 def test_current_points_at_the_newest_and_old_releases_stay(workspace):
     first = publish_state(workspace)
     second = publish_state(workspace, {**STATE, "model": "m2"})
