@@ -69,6 +69,8 @@ def run(people_rows: int, folder: Path) -> dict[str, Any]:
         )
     with step("Whole run, landing to release"):
         whole_run = measure_run(whole)
+    with step("The floor: the same tables in bare SQL"):
+        floor = measure_module("benchmarks.floor", whole, folder / "floor")
     figures = {
         "people_rows": people_rows,
         "machine": machine(),
@@ -80,6 +82,7 @@ def run(people_rows: int, folder: Path) -> dict[str, Any]:
         "linkage": ours.as_json(),
         "agreement": dict(agreement.report),
         "whole_run": whole_run.as_json(),
+        "floor": floor.as_json(),
     }
     return {**figures, "targets": [_as_json(target) for target in targets(figures)]}
 
@@ -140,6 +143,7 @@ def as_text(figures: Mapping[str, Any]) -> str:
         "yardstick": "bare Splink on plain text",
         "linkage": "linkage, stored model",
         "whole_run": "whole run, landing to release",
+        "floor": "bare SQL for the same tables",
     }
     for part, name in names.items():
         taken = figures[part]
@@ -149,6 +153,11 @@ def as_text(figures: Mapping[str, Any]) -> str:
         if "parts" in taken:
             longest = sorted(taken["parts"].items(), key=lambda part: -part[1])[:6]
             lines.append("    " + ", ".join(f"{what} {seconds:,.1f} s" for what, seconds in longest))
+    floor = ours["seconds"] + figures["floor"]["seconds"]
+    lines.append(
+        f"  The floor, linkage and bare SQL: {floor:,.1f} s, "
+        f"{floor / figures['yardstick']['seconds']:.2f} x bare Splink; the whole run is {figures['whole_run']['seconds'] / floor:.2f} x the floor"
+    )
     lines.append(f"  {'':<34} {'precision':>10} {'recall':>10} {'F1':>10}")
     for side in ("encoded", "plaintext"):
         for unit in ("pairs", "clusters"):

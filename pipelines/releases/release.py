@@ -28,7 +28,7 @@ MANIFEST_NAME = "manifest.json"
 _MANIFEST_VERSION = 1
 _FINGERPRINT_LENGTH = 10
 STORAGE_VERSION = "v1.4.0"
-"""Of the released file: DuckDB 1.4, supported for long, and everything later opens it; the package for R is behind ours."""
+"""Of the released file: DuckDB 1.4 and all that came later open it; the package for R is behind ours."""
 CHECKSUM_ENGINE = f"duckdb {duckdb.__version__}"
 _READ_SIZE = 1 << 20
 _PUBLISH = "publish"
