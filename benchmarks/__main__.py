@@ -154,9 +154,10 @@ def as_text(figures: Mapping[str, Any]) -> str:
             longest = sorted(taken["parts"].items(), key=lambda part: -part[1])[:6]
             lines.append("    " + ", ".join(f"{what} {seconds:,.1f} s" for what, seconds in longest))
     floor = ours["seconds"] + figures["floor"]["seconds"]
+    whole = figures["whole_run"]["seconds"]
     lines.append(
         f"  The floor, linkage and bare SQL: {floor:,.1f} s, "
-        f"{floor / figures['yardstick']['seconds']:.2f} x bare Splink; the whole run is {figures['whole_run']['seconds'] / floor:.2f} x the floor"
+        f"{floor / figures['yardstick']['seconds']:.2f} x bare Splink; the whole run is {whole / floor:.2f} x the floor"
     )
     lines.append(f"  {'':<34} {'precision':>10} {'recall':>10} {'F1':>10}")
     for side in ("encoded", "plaintext"):

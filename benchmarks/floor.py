@@ -3,7 +3,7 @@
 python -m benchmarks.floor WORKSPACE SCRATCH    of a workspace whose run has finished
 
 Read: every landed Parquet file into a table, unchecked. Relations: each query of sql/, into a table, without comments
-or checks. Cohorts: each cohort's compiled SQL, once. Release: the released tables copied to another file and to Parquet,
+or checks. Cohorts: the compiled SQL of each, once. Release: the released tables copied to another file and to Parquet,
 in whatever order they are. Linkage has no SQL of its own here; it is measured by itself (`benchmarks.encoded link`).
 """
 
