@@ -59,6 +59,7 @@ create table if not exists quarantined_row (
 );
 """
 
+_CLOCKS_DIFFER_BY = dt.timedelta(days=31)
 _FILES = {"people": PEOPLE_FILE, "encounter": ENCOUNTERS_FILE}
 
 
@@ -158,6 +159,7 @@ def load_candidate(
                 expected_profile=settings.profile.name,
             )
             _check_belongs(delivery, settings)
+            _check_has_begun(delivery, today)
             expected_key_check = delivery.manifest.key_check
             _write_candidate(connection, source, delivery)
         connection.execute("commit").fetchall()
@@ -299,6 +301,16 @@ def _check_belongs(delivery: Delivery, settings: CountySettings) -> None:
                 f"{delivery.folder / MANIFEST_FILE}: the flag {flag} was made from another code list, "
                 f"but county.toml asks for {code_list}. Encode the extract again with the county file."
             )
+
+
+def _check_has_begun(delivery: Delivery, today: dt.date) -> None:
+    """Everything is counted up to the last day that any delivery covers, so one month far ahead would empty every
+    window."""
+    if delivery.manifest.covers_from > today + _CLOCKS_DIFFER_BY:
+        raise DeliveryRefusedError(
+            f"{delivery.folder}: this month begins after today ({today}). Correct the month and deliver again; if "
+            "the month is right, correct the clock of this machine."
+        )
 
 
 def _write_candidate(connection: duckdb.DuckDBPyConnection, source: Source, delivery: Delivery) -> None:

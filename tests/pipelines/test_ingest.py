@@ -141,6 +141,22 @@ def test_a_delivery_made_with_another_code_list_is_refused(county):
         ingest(county)
 
 
+def test_a_month_far_ahead_is_refused_before_it_empties_every_window(county):
+    county.deliver("jail", "2025-12", [person("J1")], [])
+    assert ingest(county).accepted == 1
+    county.deliver("jail", "2062-03", [person("J1")], [])
+    with pytest.raises(
+        DeliveryRefusedError, match=r"2062-03: this month begins after today \(2026-01-01\)\. Correct"
+    ):
+        ingest(county)
+    assert rows(county, "select month from delivery") == [("2025-12",)]
+
+
+def test_a_month_that_has_just_begun_elsewhere_is_taken(county):
+    county.deliver("jail", "2026-02", [person("J1")], [])
+    assert ingest(county).accepted == 1
+
+
 def test_a_truncated_file_is_refused_and_the_accepted_month_stays(county):
     county.deliver("jail", "2024-01", [person("J1")], [])
     ingest(county)
