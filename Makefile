@@ -49,10 +49,10 @@ licences: $(VENV)/ready-spark  ## List the licences of everything that constrain
 	$(BIN)/python -m pipelines.licences > docs/licences.md
 
 # Its own environment, for what it needs is no part of ours. It asks a public server about every pin.
-audit:  ## Known vulnerabilities of what constraints.txt pins; needs a network.
+audit:  ## Known vulnerabilities of what constraints.txt pins; needs a network, and fails where one could not be asked for.
 	test -x build/audit/bin/pip-audit || { $(PYTHON) -m venv build/audit && \
 		PIP_CONSTRAINT= build/audit/bin/pip install --quiet pip-audit; }
-	PIP_CONSTRAINT= build/audit/bin/pip-audit --disable-pip --no-deps --requirement constraints.txt
+	PIP_CONSTRAINT= build/audit/bin/pip-audit --disable-pip --no-deps --strict --requirement constraints.txt
 
 # pip reads the constraints from PIP_CONSTRAINT, so the isolated build of the package is pinned as well.
 $(VENV)/ready: pyproject.toml constraints.txt

@@ -8,7 +8,14 @@ import pytest
 from pipelines.definitions import defs
 from quality.access_log import accesses
 from tests.reliability.conftest import nothing_left_behind, outcome
-from tests.reliability.trial import die_after_step, die_at, run_trial, started
+from tests.reliability.trial import (
+    die_after_step,
+    die_at,
+    die_at_whatever_grew,
+    run_trial,
+    score_changes_whatever_grew,
+    started,
+)
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("reliability_kills")]
 
@@ -30,6 +37,13 @@ def moments(number):
     shares = [(part + chosen.random()) / number for part in range(number)]
     chosen.shuffle(shares)
     return shares
+
+
+WHILE_CHANGES_ARE_SCORED = (
+    "linkage.changes:_prepare_changed_pairs",
+    "linkage.changes:scored_pairs_sql",
+    "pipelines.assets.linkage:cluster_clients",
+)
 
 
 def as_undisturbed(county, undisturbed, what):
@@ -76,6 +90,23 @@ def test_runs_killed_at_random_moments_are_made_good_by_the_next(county, undistu
     # A quiet machine may be through before the last moments come.
     assert killed >= 4
     as_undisturbed(county, undisturbed, "random moments")
+
+
+@pytest.mark.endurance
+def test_runs_that_score_changes_alone_are_made_good_too(before_third_month, tmp_path):
+    county, calm = (before_third_month.copy(tmp_path / name) for name in ("killed", "calm"))
+    for each in (county, calm):
+        each.edit_county_file('score = "everything"', 'score = "changes"')
+    undisturbed = run_trial(calm.workspace.root, disturb=score_changes_whatever_grew)
+    assert undisturbed.code == 0
+    assert "weighing changed pairs" in undisturbed.said
+    for place in WHILE_CHANGES_ARE_SCORED:
+        trial = run_trial(county.workspace.root, disturb=die_at_whatever_grew, argument=place)
+        assert trial.code == KILLED, (place, trial.said)
+    again = run_trial(county.workspace.root, disturb=score_changes_whatever_grew)
+    assert again.code == 0, again.said
+    nothing_left_behind(county)
+    assert outcome(county) == outcome(calm)
 
 
 @pytest.mark.endurance
