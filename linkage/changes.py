@@ -116,24 +116,24 @@ def _find_changed_pairs(
         from (select *, null::integer as record_number, null::integer as client_number
             from {warehouse}.source_record);
 
+        create table changed_keyed_record as from keyed_record semi join changed_record using (source_record_id);
+
         create table brought_pair (source_record_id_l bigint, source_record_id_r bigint, rule utinyint);
         """
     ).fetchall()
     found: list[dict[str, float]] = []
     for position, rule in enumerate(track(list(blocking_rules(profile).values()), "blocking what changed")):
         started = time.monotonic()
-        in_blocks = blocked_records_sql(rule, of="keyed_record", record="source_record_id")
-        changed = blocked_records_sql(
-            rule,
-            of="(select * from keyed_record semi join changed_record using (source_record_id))",
-            record="source_record_id",
+        changed = blocked_records_sql(rule, of="changed_keyed_record", record="source_record_id")
+        in_blocks = blocked_records_sql(
+            rule, of="keyed_record", record="source_record_id", only="touched_block"
         )
         con.execute(
             f"""
             create or replace table touched_block as select distinct block from ({changed});
 
             create or replace table blocked_record as
-            select block, source_record_id, lacking from ({in_blocks}) semi join touched_block using (block);
+            select block, source_record_id, lacking from ({in_blocks});
             """
         ).fetchall()
         con.execute(
