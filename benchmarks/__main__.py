@@ -10,6 +10,8 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
+from math import log
 from pathlib import Path
 from typing import Any
 
@@ -171,6 +173,17 @@ def as_text(figures: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def growth(smaller: Mapping[str, Any], larger: Mapping[str, Any]) -> dict[str, float]:
+    """How wall time for each record grows when records become four times as many, by measured part; 1 is linear."""
+    records = larger["linkage"]["records"] / smaller["linkage"]["records"]
+    return {
+        part: round(
+            (larger[part]["seconds"] / smaller[part]["seconds"] / records) ** (log(4) / log(records)), 3
+        )
+        for part in ("yardstick", "linkage", "whole_run", "floor")
+    }
+
+
 def _fork(base: Path, workspace: Path, *, warehouse: bool = False) -> Path:
     """A workspace of its own on the same deliveries, so that no step finds what another left."""
     workspace.mkdir()
@@ -200,6 +213,7 @@ def _main() -> None:
         "--keep", type=Path, metavar="FOLDER", help="work in FOLDER/<size> and leave everything there"
     )
     chosen = parser.parse_args()
+    measured: list[dict[str, Any]] = []
     for people_rows in [QUICK_PEOPLE_ROWS] if chosen.quick else chosen.people_rows:
         with tempfile.TemporaryDirectory(prefix="benchmark-") as scratch:
             folder = Path(scratch)
@@ -210,6 +224,18 @@ def _main() -> None:
         RESULTS.mkdir(exist_ok=True)
         (RESULTS / f"{people_rows}.json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
         print(as_text(figures), end="\n\n", flush=True)
+        measured.append(figures)
+    grown = {
+        f"{smaller['people_rows']} to {larger['people_rows']}": growth(smaller, larger)
+        for smaller, larger in pairwise(measured)
+    }
+    if grown:
+        (RESULTS / "growth.json").write_text(json.dumps(grown, indent=2) + "\n", encoding="utf-8")
+    for sizes, by_part in grown.items():
+        parts = ", ".join(f"{part.replace('_', ' ')} {times:.2f}" for part, times in by_part.items())
+        print(
+            f"Wall time for each record, for four times the records, {sizes} people rows: {parts} (at most 1.3)"
+        )
 
 
 if __name__ == "__main__":
