@@ -235,20 +235,17 @@ def rule_counts(
     ]
 
 
-def blocked_records_sql(rule: BlockingRule, *, of: str, record: str, only: str = "") -> str:
+def blocked_records_sql(rule: BlockingRule, *, of: str, record: str) -> str:
     """SQL: the blocks of one rule that each row of `of` is in: block UBIGINT, the columns `record`, and
-    lacking, whether it lacks what one side of a pair must lack. `only` names a table of the blocks that are wanted."""
+    lacking, whether it lacks what one side of a pair must lack."""
     lists = [column for column in rule.columns if column in TOKEN_LIST_COLUMNS]
     columns = [f"unnest({column}) as {column}" if column in lists else column for column in rule.columns]
     complete = " and ".join(f"{column} is not null" for column in rule.columns)
     lacking = f"{rule.one_lacks} is null" if rule.one_lacks else "true"
     return f"""
-        select {"distinct" if lists else ""} block, {record}, lacking
-        from (
-            select hash({", ".join(rule.columns)}) as block, {record}, lacking
-            from (select {record}, {lacking} as lacking, {", ".join(columns)} from {of})
-            where {complete}
-        ) {f"semi join {only} using (block)" if only else ""}
+        select {"distinct" if lists else ""} hash({", ".join(rule.columns)}) as block, {record}, lacking
+        from (select {record}, {lacking} as lacking, {", ".join(columns)} from {of})
+        where {complete}
         """
 
 

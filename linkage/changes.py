@@ -109,10 +109,6 @@ def _find_changed_pairs(
 ) -> list[RuleCount] | None:
     """Create `changed_pair` (source_record_id_l < source_record_id_r, rule): pairs with a changed record that a
     rule brings, once; None where a block has become too large."""
-    rules = blocking_rules(profile)
-    blocked_by = {
-        column for rule in rules.values() for column in (*rule.columns, rule.one_lacks) if column is not None
-    }
     con.execute(
         f"""
         create view keyed_record as
@@ -120,26 +116,24 @@ def _find_changed_pairs(
         from (select *, null::integer as record_number, null::integer as client_number
             from {warehouse}.source_record);
 
-        create table changed_keyed_record as
-        select source_record_id, {", ".join(sorted(blocked_by))}
-        from keyed_record semi join changed_record using (source_record_id);
-
         create table brought_pair (source_record_id_l bigint, source_record_id_r bigint, rule utinyint);
         """
     ).fetchall()
     found: list[dict[str, float]] = []
-    for position, rule in enumerate(track(list(rules.values()), "blocking what changed")):
+    for position, rule in enumerate(track(list(blocking_rules(profile).values()), "blocking what changed")):
         started = time.monotonic()
-        changed = blocked_records_sql(rule, of="changed_keyed_record", record="source_record_id")
-        in_blocks = blocked_records_sql(
-            rule, of="keyed_record", record="source_record_id", only="touched_block"
+        in_blocks = blocked_records_sql(rule, of="keyed_record", record="source_record_id")
+        changed = blocked_records_sql(
+            rule,
+            of="(select * from keyed_record semi join changed_record using (source_record_id))",
+            record="source_record_id",
         )
         con.execute(
             f"""
             create or replace table touched_block as select distinct block from ({changed});
 
             create or replace table blocked_record as
-            select block, source_record_id, lacking from ({in_blocks});
+            select block, source_record_id, lacking from ({in_blocks}) semi join touched_block using (block);
             """
         ).fetchall()
         con.execute(
@@ -187,28 +181,29 @@ def _find_changed_pairs(
         )
     con.execute(
         f"""
-        create table paired_record as
-        select source_record_id_l as source_record_id from brought_pair
-        union select source_record_id_r from brought_pair;
-
-        create table paired_client as
-        select source_record_id, dense_rank() over (order by source, client_id) as client_number
-        from {warehouse}.source_record semi join paired_record using (source_record_id);
-
         create table changed_pair as
         select source_record_id_l, source_record_id_r, min(rule) as rule
         from brought_pair
-        inner join paired_client as l on l.source_record_id = source_record_id_l
-        inner join paired_client as r on r.source_record_id = source_record_id_r
-        where l.client_number <> r.client_number
+        inner join (select source_record_id as source_record_id_l, source as source_l, client_id as client_l
+            from {warehouse}.source_record) using (source_record_id_l)
+        inner join (select source_record_id as source_record_id_r, source as source_r, client_id as client_r
+            from {warehouse}.source_record) using (source_record_id_r)
+        where (source_l, client_l) <> (source_r, client_r)
         group by all
         """
     ).fetchall()
     new = dict(con.execute("select rule, count(*) from changed_pair group by rule").fetchall())
-    return rule_counts(list(rules), found, new)
+    return rule_counts(list(blocking_rules(profile)), found, new)
 
 
 def _prepare_changed_pairs(con: DuckDBPyConnection, warehouse: str) -> None:
+    con.execute(
+        """
+        create table paired_record as
+        select source_record_id_l as source_record_id from changed_pair
+        union select source_record_id_r from changed_pair
+        """
+    ).fetchall()
     build_compared_record(con, warehouse, only="paired_record")
     con.execute(
         """
