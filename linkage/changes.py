@@ -122,7 +122,9 @@ def _find_changed_pairs(
     found: list[dict[str, float]] = []
     for position, rule in enumerate(track(list(blocking_rules(profile).values()), "blocking what changed")):
         started = time.monotonic()
-        in_blocks = blocked_records_sql(rule, of="keyed_record", record="source_record_id")
+        in_blocks = blocked_records_sql(
+            rule, of="keyed_record", record="source_record_id", only_blocks="touched_block"
+        )
         changed = blocked_records_sql(
             rule,
             of="(select * from keyed_record semi join changed_record using (source_record_id))",
@@ -133,7 +135,7 @@ def _find_changed_pairs(
             create or replace table touched_block as select distinct block from ({changed});
 
             create or replace table blocked_record as
-            select block, source_record_id, lacking from ({in_blocks}) semi join touched_block using (block);
+            {in_blocks};
             """
         ).fetchall()
         con.execute(
