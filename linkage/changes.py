@@ -184,14 +184,13 @@ def _find_changed_pairs(
     con.execute(
         f"""
         create table changed_pair as
-        select source_record_id_l, source_record_id_r, min(rule) as rule
-        from brought_pair
+        select source_record_id_l, source_record_id_r, rule
+        from (select source_record_id_l, source_record_id_r, min(rule) as rule from brought_pair group by all)
         inner join (select source_record_id as source_record_id_l, source as source_l, client_id as client_l
             from {warehouse}.source_record) using (source_record_id_l)
         inner join (select source_record_id as source_record_id_r, source as source_r, client_id as client_r
             from {warehouse}.source_record) using (source_record_id_r)
         where (source_l, client_l) <> (source_r, client_r)
-        group by all
         """
     ).fetchall()
     new = dict(con.execute("select rule, count(*) from changed_pair group by rule").fetchall())
