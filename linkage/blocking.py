@@ -235,17 +235,28 @@ def rule_counts(
     ]
 
 
-def blocked_records_sql(rule: BlockingRule, *, of: str, record: str) -> str:
+def blocked_records_sql(rule: BlockingRule, *, of: str, record: str, only_blocks: str | None = None) -> str:
     """SQL: the blocks of one rule that each row of `of` is in: block UBIGINT, the columns `record`, and
-    lacking, whether it lacks what one side of a pair must lack."""
+    lacking, whether it lacks what one side of a pair must lack.
+
+    `only_blocks` names a table of blocks to which the result is restricted.
+    """
     lists = [column for column in rule.columns if column in TOKEN_LIST_COLUMNS]
+    single = [column for column in rule.columns if column not in lists]
     columns = [f"unnest({column}) as {column}" if column in lists else column for column in rule.columns]
-    complete = " and ".join(f"{column} is not null" for column in rule.columns)
+    # Conditions on single columns stand before the lists are exploded, and the blocks asked for before repeated
+    # tokens of one list are taken out: both leave few rows for what is slow.
+    has_single = " and ".join(f"{column} is not null" for column in single) or "true"
+    has_lists = " and ".join(f"{column} is not null" for column in lists) or "true"
     lacking = f"{rule.one_lacks} is null" if rule.one_lacks else "true"
     return f"""
-        select {"distinct" if lists else ""} hash({", ".join(rule.columns)}) as block, {record}, lacking
-        from (select {record}, {lacking} as lacking, {", ".join(columns)} from {of})
-        where {complete}
+        select {"distinct" if lists else ""} block, {record}, lacking
+        from (
+            select hash({", ".join(rule.columns)}) as block, {record}, lacking
+            from (select {record}, {lacking} as lacking, {", ".join(columns)} from {of} where {has_single})
+            where {has_lists}
+        )
+        {f"semi join {only_blocks} using (block)" if only_blocks else ""}
         """
 
 

@@ -122,7 +122,9 @@ def _find_changed_pairs(
     found: list[dict[str, float]] = []
     for position, rule in enumerate(track(list(blocking_rules(profile).values()), "blocking what changed")):
         started = time.monotonic()
-        in_blocks = blocked_records_sql(rule, of="keyed_record", record="source_record_id")
+        in_blocks = blocked_records_sql(
+            rule, of="keyed_record", record="source_record_id", only_blocks="touched_block"
+        )
         changed = blocked_records_sql(
             rule,
             of="(select * from keyed_record semi join changed_record using (source_record_id))",
@@ -133,7 +135,7 @@ def _find_changed_pairs(
             create or replace table touched_block as select distinct block from ({changed});
 
             create or replace table blocked_record as
-            select block, source_record_id, lacking from ({in_blocks}) semi join touched_block using (block);
+            {in_blocks};
             """
         ).fetchall()
         con.execute(
@@ -182,14 +184,13 @@ def _find_changed_pairs(
     con.execute(
         f"""
         create table changed_pair as
-        select source_record_id_l, source_record_id_r, min(rule) as rule
-        from brought_pair
+        select source_record_id_l, source_record_id_r, rule
+        from (select source_record_id_l, source_record_id_r, min(rule) as rule from brought_pair group by all)
         inner join (select source_record_id as source_record_id_l, source as source_l, client_id as client_l
             from {warehouse}.source_record) using (source_record_id_l)
         inner join (select source_record_id as source_record_id_r, source as source_r, client_id as client_r
             from {warehouse}.source_record) using (source_record_id_r)
         where (source_l, client_l) <> (source_r, client_r)
-        group by all
         """
     ).fetchall()
     new = dict(con.execute("select rule, count(*) from changed_pair group by rule").fetchall())

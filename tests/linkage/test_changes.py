@@ -107,6 +107,60 @@ def test_a_block_that_becomes_too_large_asks_for_everything_and_changes_nothing(
     assert pairs(con) == before
 
 
+def test_a_record_that_changes_its_content_gives_its_old_pairs_up(con, linked_county):
+    deliver(con, COUNTY)
+    score_all(con, linked_county.model)
+    changed = [replace(row, identity=replace(row.identity, last_name="smith")) for row in COUNTY[:9]]
+    deliver(con, changed + COUNTY[9:])
+    score_new(con, linked_county.model)
+    assert pairs(con) == everything_with_the_same_shares(con, linked_county.model)
+
+
+def test_a_record_that_goes_and_comes_back_has_its_pairs_again(con, linked_county):
+    deliver(con, COUNTY)
+    score_all(con, linked_county.model)
+    once = pairs(con)
+    deliver(con, COUNTY[9:])
+    score_new(con, linked_county.model)
+    assert pairs(con) == everything_with_the_same_shares(con, linked_county.model) != once
+    deliver(con, COUNTY)
+    score_new(con, linked_county.model)
+    assert pairs(con) == everything_with_the_same_shares(con, linked_county.model)
+
+
+def test_a_run_stopped_while_pairs_are_replaced_changes_nothing_and_can_be_repeated(
+    con, linked_county, monkeypatch
+):
+    deliver(con, COUNTY[9:])
+    score_all(con, linked_county.model)
+    before = pairs(con)
+    deliver(con, COUNTY)
+    with monkeypatch.context() as broken:
+        broken.setattr("linkage.changes.scored_pairs_sql", lambda *_, **__: "select * from stopped_here")
+        with pytest.raises(duckdb.CatalogException):
+            score_new(con, linked_county.model)
+    assert pairs(con) == before
+    score_new(con, linked_county.model)
+    assert pairs(con) == everything_with_the_same_shares(con, linked_county.model)
+
+
+def test_a_block_left_out_before_stays_left_out(con, linked_county):
+    crowd = [
+        Delivered(
+            source="hospital",
+            client_id=str(number),
+            identity=Identity(first_name=f"ann{chr(97 + number)}", last_name="li", ssn="123456788"),
+        )
+        for number in range(8)
+    ]
+    deliver(con, COUNTY + crowd[:7])
+    score_all(con, linked_county.model, largest_block=5)
+    assert con.execute("select count(*) from dropped_block").fetchall()[0][0] > 0
+    deliver(con, COUNTY + crowd)
+    score_new(con, linked_county.model, largest_block=5)
+    assert pairs(con) == everything_with_the_same_shares(con, linked_county.model, largest_block=5)
+
+
 @pytest.mark.parametrize(
     ("prepare", "says"),
     [
