@@ -109,6 +109,10 @@ def _find_changed_pairs(
 ) -> list[RuleCount] | None:
     """Create `changed_pair` (source_record_id_l < source_record_id_r, rule): pairs with a changed record that a
     rule brings, once; None where a block has become too large."""
+    rules = blocking_rules(profile)
+    blocked_by = {
+        column for rule in rules.values() for column in (*rule.columns, rule.one_lacks) if column is not None
+    }
     con.execute(
         f"""
         create view keyed_record as
@@ -116,20 +120,20 @@ def _find_changed_pairs(
         from (select *, null::integer as record_number, null::integer as client_number
             from {warehouse}.source_record);
 
+        create table changed_keyed_record as
+        select source_record_id, {", ".join(sorted(blocked_by))}
+        from keyed_record semi join changed_record using (source_record_id);
+
         create table brought_pair (source_record_id_l bigint, source_record_id_r bigint, rule utinyint);
         """
     ).fetchall()
     found: list[dict[str, float]] = []
-    for position, rule in enumerate(track(list(blocking_rules(profile).values()), "blocking what changed")):
+    for position, rule in enumerate(track(list(rules.values()), "blocking what changed")):
         started = time.monotonic()
         in_blocks = blocked_records_sql(
             rule, of="keyed_record", record="source_record_id", only_blocks="touched_block"
         )
-        changed = blocked_records_sql(
-            rule,
-            of="(select * from keyed_record semi join changed_record using (source_record_id))",
-            record="source_record_id",
-        )
+        changed = blocked_records_sql(rule, of="changed_keyed_record", record="source_record_id")
         con.execute(
             f"""
             create or replace table touched_block as select distinct block from ({changed});
@@ -194,7 +198,7 @@ def _find_changed_pairs(
         """
     ).fetchall()
     new = dict(con.execute("select rule, count(*) from changed_pair group by rule").fetchall())
-    return rule_counts(list(blocking_rules(profile)), found, new)
+    return rule_counts(list(rules), found, new)
 
 
 def _prepare_changed_pairs(con: DuckDBPyConnection, warehouse: str) -> None:
