@@ -195,25 +195,17 @@ joined as (
     from in_order
 ),
 
-numbered as (
-    select
-        *,
-        count(*) filter (where not continues_episode) over (
-            partition by person_id, side
-            order by started_at, source, encounter_id
-            rows between unbounded preceding and current row
-        ) as episode_number,
-    from joined
-),
-
 in_episode as (
     select
         source,
         encounter_id,
-        first_value(encounter_id) over (
-            partition by person_id, side, episode_number order by started_at, source, encounter_id
+        -- The latest row that continues nothing began the episode; the first of a person and side is one.
+        last_value(case when not continues_episode then encounter_id end ignore nulls) over (
+            partition by person_id, side
+            order by started_at, source, encounter_id
+            rows between unbounded preceding and current row
         ) as episode_id,
-    from numbered
+    from joined
 )
 
 select
