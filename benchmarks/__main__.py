@@ -227,7 +227,7 @@ def _main() -> None:
         measured.append(figures)
     grown = {
         f"{smaller['people_rows']} to {larger['people_rows']}": growth(smaller, larger)
-        for smaller, larger in pairwise(measured)
+        for smaller, larger in pairwise(sorted(measured, key=lambda each: each["people_rows"]))
     }
     if grown:
         (RESULTS / "growth.json").write_text(json.dumps(grown, indent=2) + "\n", encoding="utf-8")
