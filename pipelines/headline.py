@@ -50,6 +50,8 @@ def headline(workspace: Workspace, truth: Path | None = None) -> str:
             for label, members in cohorts
         ),
     ]
+    if 1 < clients == persons:
+        lines.append("  Nobody could be linked; the linkage report says why.")
     if truth is not None:
         evaluation, of_cohorts = measured_against_truth(workspace, read_truth(truth))
         lines += [

@@ -10,7 +10,8 @@
 -- Columns:
 --   person_id: The person.
 --   source: The delivering source.
---   window_name: 30_days, 6_months, 12_months, 24_months, 36_months or 60_months before the as-of date.
+--   window_name: 30_days, 6_months, 12_months, 24_months, 36_months or 60_months before the as-of date, or
+--     calendar_year: from the first of January before it.
 --   encounters: Countable encounters that started in the window.
 --   episodes: Episodes with such an encounter.
 --   days: Days in the system, to the hour: the union of stays, clipped to the window, open stays up to the

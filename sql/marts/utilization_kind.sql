@@ -11,7 +11,8 @@
 --   person_id: The person.
 --   source: The delivering source.
 --   kind: Kind of encounter.
---   window_name: 30_days, 6_months, 12_months, 24_months, 36_months or 60_months before the as-of date.
+--   window_name: 30_days, 6_months, 12_months, 24_months, 36_months or 60_months before the as-of date, or
+--     calendar_year: from the first of January before it.
 --   encounters: Countable encounters of the kind that started in the window.
 --   episodes: Episodes with such an encounter.
 --   days: Days in stays of the kind, to the hour: their union, clipped to the window.
