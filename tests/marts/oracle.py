@@ -150,7 +150,7 @@ def used(judged, as_of):
     starts = {name: months_before(as_of, months) for name, months in WINDOWS.items()}
     windows = {name: dt.datetime.combine(day, dt.time()) for name, day in starts.items()}
     windows["30_days"] = midnight - 30 * DAY
-    windows["calendar_year"] = dt.datetime((as_of - DAY).year, 1, 1)
+    windows["calendar_year"] = dt.datetime.combine(dt.date((as_of - DAY).year, 1, 1), dt.time())
     found = {}
     countable = [each for each in judged if each.reason is None]
     scopes = {

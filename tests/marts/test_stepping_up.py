@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.marts import oracle
-from tests.marts.invented import Encounter, booking, build_up_to, rows, visit, warehouse
+from tests.marts.invented import Encounter, booking, build_up_to, encounter, rows, visit, warehouse
 
 DAY = dt.timedelta(days=1)
 AS_OF = dt.date(2025, 1, 1)
@@ -276,6 +276,17 @@ def test_a_county_may_say_that_other_contacts_connect():
     lives = [booking("a", "2024-03-01", "2024-03-05"), visit("v", "2024-03-06", kind="psychiatric")]
     assert measure_of(lives, "connected_7_days") == {"2024-03": (0, 1, 0)}
     connected = measure_of(lives, "connected_7_days", connected_by=("outpatient_bh", "psychiatric"))
+    assert connected == {"2024-03": (1, 1, 0)}
+
+
+def test_a_clinic_that_is_declared_connects_where_the_county_says_so():
+    seen = encounter("c", "behavioral_health_clinic", "clinic_visit", "2024-03-06", service="medication")
+    lives = [booking("a", "2024-03-01", "2024-03-05"), seen]
+    declared = {"further_sources": "behavioral_health_clinic,court"}
+    assert measure_of(lives, "connected_7_days", **declared) == {"2024-03": (0, 1, 0)}
+    connected = measure_of(
+        lives, "connected_7_days", connected_by=("outpatient_bh", "clinic_visit"), **declared
+    )
     assert connected == {"2024-03": (1, 1, 0)}
 
 

@@ -156,7 +156,7 @@ def test_a_declaration_that_cannot_be_used_is_refused(tmp_path, text, complaint)
 
 
 def test_a_source_that_is_not_shipped_is_refused_with_those_that_are():
-    with pytest.raises(UsageError, match="name one of crisis_line, crisis_stabilization, mobile_crisis"):
+    with pytest.raises(UsageError, match="name one of behavioral_health_clinic, court, crisis_line, "):
         declare_sources("crisis_lime")
 
 

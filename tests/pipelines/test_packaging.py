@@ -39,7 +39,7 @@ from pipelines.settings import load_settings
 from quality.suite import load_suites
 from sample_data.parameters import shipped_parameters
 assert len(declared_sources()) == 4
-assert len(declare_sources("crisis_line,mobile_crisis,crisis_stabilization")) == 7
+assert len(declare_sources("crisis_line,mobile_crisis,crisis_stabilization,court,behavioral_health_clinic")) == 9
 assert len(load_relations()) >= 9 and described_inputs()
 assert len(load_suites()) >= 20
 assert load_code_lists().as_manifest()
