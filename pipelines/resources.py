@@ -10,7 +10,7 @@ import polars as pl
 from pydantic import PrivateAttr
 
 from linkage.errors import FamiliarFacesError
-from pipelines.workspace import WORKSPACE_VARIABLE, Workspace, disk_full, is_disk_full
+from pipelines.workspace import WORKSPACE_VARIABLE, Workspace, disk_full, is_disk_full, out_of_memory
 
 WAREHOUSE_POOL = "warehouse"
 """Every asset writes the same DuckDB file, so one run at a time may hold this pool."""
@@ -55,6 +55,8 @@ class CountyWorkspace(dg.ConfigurableResource):  # type: ignore[type-arg]
                     raise disk_full(workspace.root) from None
                 if isinstance(error, OSError):
                     raise
+                if isinstance(error, duckdb.OutOfMemoryException):
+                    raise out_of_memory() from None
                 raise FamiliarFacesError(
                     f"The warehouse refused a statement ({type(error).__name__}; its message is withheld because it "
                     "may quote a record). Nothing accepted or released has changed; run again, and report this if "

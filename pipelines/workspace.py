@@ -22,6 +22,7 @@ from pipelines.debris import SPILL, clear_debris
 from pipelines.settings import CountySettings, load_settings
 
 WORKSPACE_VARIABLE = "FAMILIAR_FACES_WORKSPACE"
+MEMORY_LIMIT_VARIABLE = "FAMILIAR_FACES_MEMORY_LIMIT"
 
 _SEED_BYTES = 32
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -160,7 +161,7 @@ class Workspace:
             # Also because DuckDB 2.0 has been seen to lose rows of a table that several inserts of one transaction
             # fill while it preserves their order (docs/decisions/duckdb-loses-rows.md).
             connection.execute("set preserve_insertion_order = false").fetchall()
-            memory_limit = os.environ.get("FAMILIAR_FACES_MEMORY_LIMIT")
+            memory_limit = os.environ.get(MEMORY_LIMIT_VARIABLE)
             if memory_limit:
                 connection.execute("set memory_limit = ?", [memory_limit]).fetchall()
             yield connection
@@ -213,6 +214,17 @@ def disk_full(root: Path) -> UsageError:
     return UsageError(
         f"The disk of {root} is full, or this user's share of it. What was accepted and released before is as it was; "
         "make room and run again."
+    )
+
+
+def out_of_memory() -> UsageError:
+    """The sentence for a step that needs more memory than the database may use."""
+    limit = os.environ.get(MEMORY_LIMIT_VARIABLE)
+    allowed = f"{MEMORY_LIMIT_VARIABLE}, which is {limit}, allows" if limit else "this machine has"
+    return UsageError(
+        f"A step needs more memory than {allowed}. What was accepted and released before is as it was; raise "
+        f"{MEMORY_LIMIT_VARIABLE} to at most four fifths of the machine's memory, or take a larger machine, and run "
+        "again."
     )
 
 

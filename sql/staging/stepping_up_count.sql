@@ -36,6 +36,23 @@ with jail_span as (
     where source = 'jail' and is_covered
 ),
 
+-- People by number: many rows are grouped by person below, and a number takes less room than an id.
+jailed_person as (
+    select
+        person_id,
+        row_number() over (order by person_id) as person_number,
+    from jail_stay
+    group by person_id
+),
+
+stay as (
+    select
+        jail_stay.*,
+        jailed_person.person_number,
+    from jail_stay
+    inner join jailed_person on jailed_person.person_id = jail_stay.person_id
+),
+
 -- Each covered month, and what it is counted in: itself and its year.
 jail_period as (
     select
@@ -48,17 +65,16 @@ booked as (
     select
         *,
         strftime(booked_at, '%Y-%m') as month,
-    from jail_stay
+    from stay
 ),
 
 released as (
     select
-        jail_stay.*,
-        strftime(jail_stay.released_at, '%Y-%m') as month,
-        coalesce(jail_stay.release_reason not in ('to_prison', 'to_other_agency', 'died'), true)
-            as to_community,
-    from jail_stay
-    where jail_stay.released_at is not null
+        *,
+        strftime(released_at, '%Y-%m') as month,
+        coalesce(release_reason not in ('to_prison', 'to_other_agency', 'died'), true) as to_community,
+    from stay
+    where released_at is not null
 ),
 
 -- The people of a period, once each: at the last booking or the first release of it.
@@ -105,7 +121,7 @@ service as (
 first_service as (
     select
         released.episode_id,
-        released.person_id,
+        released.person_number,
         released.month,
         released.released_at,
         released.has_smi,
@@ -120,7 +136,7 @@ first_service as (
 
 returned as (
     select
-        person_released.person_id,
+        person_released.person_number,
         person_released.month,
         person_released.period,
         person_released.released_at,
@@ -144,7 +160,7 @@ event as (
         month,
         has_smi,
         charge_class,
-        person_id,
+        person_number,
         true as is_followed,
         has_smi as is_true,
         null::double as days,
@@ -155,7 +171,7 @@ event as (
         month,
         has_smi,
         charge_class,
-        person_id,
+        person_number,
         true as is_followed,
         is_screened as is_true,
         null as days,
@@ -166,7 +182,7 @@ event as (
         month,
         has_smi,
         charge_class,
-        person_id,
+        person_number,
         true as is_followed,
         is_assessed as is_true,
         null as days,
@@ -178,18 +194,18 @@ event as (
         coalesce(strftime(released_at, '%Y-%m'), strftime(booked_at, '%Y-%m')) as month,
         has_smi,
         charge_class,
-        person_id,
+        person_number,
         released_at is not null as is_followed,
         released_at is not null as is_true,
         date_diff('second', booked_at, released_at) / 86400 as days,
-    from jail_stay
+    from stay
     union all
     select
         'connected_' || within.days || '_days' as measure,
         first_service.month,
         first_service.has_smi,
         first_service.charge_class,
-        first_service.person_id,
+        first_service.person_number,
         coalesce(
             first_service.released_at::date + within.days + 1 <= connecting_span.covered_until, false
         ) as is_followed,
@@ -208,7 +224,7 @@ counted as (
         period.name as period,
         event.has_smi,
         event.charge_class,
-        event.person_id,
+        event.person_number,
         event.is_followed,
         event.is_true,
         event.days,
@@ -220,7 +236,7 @@ counted as (
         period,
         has_smi,
         charge_class,
-        person_id,
+        person_number,
         true as is_followed,
         has_smi as is_true,
         null as days,
@@ -231,7 +247,7 @@ counted as (
         returned.period,
         returned.has_smi,
         returned.charge_class,
-        returned.person_id,
+        returned.person_number,
         coalesce(
             returned.released_at::date + to_months(within.months) <= jail_span.covered_until, false
         ) as is_followed,
@@ -250,25 +266,94 @@ counted as (
     left join jail_span on jail_span.month = returned.month
 ),
 
-summed as (
+-- Each in the whole, in its part by illness and in its part by charge.
+in_part as (
+    select
+        *,
+        'all' as smi,
+        'all' as of_charge,
+    from counted
+    union all
+    select
+        *,
+        if(has_smi, 'smi', 'other') as smi,
+        'all' as of_charge,
+    from counted
+    union all
+    select
+        *,
+        'all' as smi,
+        charge_class as of_charge,
+    from counted
+),
+
+-- By person first, and then the persons: to count distinct ones at once would hold all of them in memory.
+by_person as (
     select
         measure,
         period,
-        if(grouping(has_smi) = 1, 'all', if(has_smi, 'smi', 'other')) as smi,
-        if(grouping(charge_class) = 1, 'all', charge_class) as charge_class,
-        count(distinct person_id) filter (where is_followed) as people,
-        count(distinct person_id) filter (where is_followed and is_true) as people_of_whom,
-        count(distinct person_id) filter (where is_followed and not is_true) as people_beside,
-        count(*) filter (where is_followed and is_true) as numerator,
-        count(*) filter (where is_followed) as denominator,
+        smi,
+        of_charge,
+        person_number,
+        count(*) filter (where is_followed) as followed,
+        count(*) filter (where is_followed and is_true) as followed_true,
+        count(*) filter (where is_followed and not is_true) as followed_not_true,
         count(*) filter (where not is_followed) as left_out,
+    from in_part
+    group by measure, period, smi, of_charge, person_number
+),
+
+summed_by_person as (
+    select
+        measure,
+        period,
+        smi,
+        of_charge,
+        count(*) filter (where followed > 0) as people,
+        count(*) filter (where followed_true > 0) as people_of_whom,
+        count(*) filter (where followed_not_true > 0) as people_beside,
+        sum(followed_true)::bigint as numerator,
+        sum(followed)::bigint as denominator,
+        sum(left_out)::bigint as left_out,
+    from by_person
+    group by measure, period, smi, of_charge
+),
+
+length_of_stay as (
+    select
+        measure,
+        period,
+        smi,
+        of_charge,
         -- Rounded, because the last digits of a mean depend on the order in which rows are added up.
         round(avg(days), 4) as mean_days,
         round(median(days), 4) as median_days,
-    from counted
-    group by grouping sets (
-        (measure, period), (measure, period, has_smi), (measure, period, charge_class)
-    )
+    from in_part
+    where days is not null
+    group by measure, period, smi, of_charge
+),
+
+summed as (
+    select
+        summed_by_person.measure,
+        summed_by_person.period,
+        summed_by_person.smi,
+        summed_by_person.of_charge as charge_class,
+        summed_by_person.people,
+        summed_by_person.people_of_whom,
+        summed_by_person.people_beside,
+        summed_by_person.numerator,
+        summed_by_person.denominator,
+        summed_by_person.left_out,
+        length_of_stay.mean_days,
+        length_of_stay.median_days,
+    from summed_by_person
+    left join length_of_stay
+        on
+            length_of_stay.measure = summed_by_person.measure
+            and length_of_stay.period = summed_by_person.period
+            and length_of_stay.smi = summed_by_person.smi
+            and length_of_stay.of_charge = summed_by_person.of_charge
 ),
 
 measured as (

@@ -65,6 +65,15 @@ def test_what_the_database_said_is_not_repeated(delivered, breaks):
     assert PLANTED not in page
 
 
+def test_a_step_that_may_use_too_little_memory_says_what_to_raise(delivered, breaks, monkeypatch):
+    monkeypatch.setenv("FAMILIAR_FACES_MEMORY_LIMIT", "6GB")
+    breaks(duckdb.OutOfMemoryException)
+    ingested(delivered)
+    (page,) = pages(delivered)
+    assert "needs more memory than FAMILIAR_FACES_MEMORY_LIMIT, which is 6GB, allows" in page
+    assert PLANTED not in page
+
+
 def test_a_run_that_succeeds_has_a_page_with_its_checks_steps_and_counts(delivered):
     ingested(delivered)
     (page,) = pages(delivered)
