@@ -214,6 +214,16 @@ def test_without_the_earlier_brief_in_view_the_change_would_be_told():
     assert least < 0 < 2 < most
 
 
+def test_a_brief_that_withholds_for_another_says_so():
+    first, second = release_of(dict.fromkeys(COMBINATIONS, 30)), release_of({("jail",): 30, ("ed",): 29})
+    sentence = "another release up to this day shows a count that differs by few"
+    assert sentence not in render_brief(second, release_id="2026-01-01-b", earlier=[count_exactly(first)])
+    almost = release_of({**dict.fromkeys(COMBINATIONS, 30), ("ed",): 31})
+    page = render_brief(almost, release_id="2026-01-01-c", earlier=[count_exactly(first)])
+    assert sentence in page
+    assert "<dd>withheld</dd>" in page
+
+
 def test_a_cohort_that_has_changed_by_few_since_a_release_of_the_day_is_withheld():
     con = small_release(PEOPLE)
 
