@@ -51,17 +51,13 @@ _EVENT = """select
 from encounter
 cross join run_parameter"""
 
-_OF_REGROUPED = """
-inner join person_crosswalk
-    on person_crosswalk.source = encounter.source and person_crosswalk.client_id = encounter.client_id
-where person_crosswalk.{column} in (select subject from regrouped_person)"""
 
+def event_sql(subject: str = "encounter.person_id", joined: str = "") -> str:
+    """SQL of `cohort_event`: what rules look at, of those that the expression `subject` names.
 
-def event_sql(column: str = "person_id") -> str:
-    """SQL of `cohort_event`: what rules look at, by one of the person columns of the crosswalk."""
-    if column == "person_id":
-        return _EVENT.format(subject="encounter.person_id")
-    return _EVENT.format(subject=f"person_crosswalk.{column}") + _OF_REGROUPED.format(column=column)
+    `joined` is a further join, of what that expression reads beside `encounter`.
+    """
+    return _EVENT.format(subject=subject) + (f"\n{joined}" if joined else "")
 
 
 def spells_sql(rule: Criterion) -> str:
@@ -193,9 +189,8 @@ class _Compiler:
             case FlagRecorded():
                 return self._merged(self._add("recorded", _flag_recorded(criterion)))
             case SystemCount():
-                sources = sorted({kind.source for kind in criterion.kinds})
-                parts = [self._merged(self._add("met", _system_met(criterion, source))) for source in sources]
-                return self._overlapping([(part, 1) for part in parts], criterion.at_least)
+                met = self._merged(self._add("met", _systems_met(criterion)), "subject, source")
+                return self._overlapping([(met, 1)], criterion.at_least)
             case Combined():
                 parts = [self._spells_of(part) for part in criterion.parts]
                 return self._overlapping([(part, 1) for part in parts], criterion.at_least)
@@ -207,8 +202,8 @@ class _Compiler:
         self.expressions.append((name, text))
         return name
 
-    def _merged(self, spells: str) -> str:
-        return self._add("spell", _MERGED.format(spells=spells))
+    def _merged(self, spells: str, of_each: str = "subject") -> str:
+        return self._add("spell", _MERGED.format(spells=spells, of_each=of_each))
 
     def _overlapping(self, parts: Items[tuple[str, int]], at_least: int) -> str:
         union = "\nunion all\n".join(
@@ -315,15 +310,15 @@ def _followed_often(criterion: Sequence) -> str:
     return _reached(_followed(criterion), criterion.at_least, criterion, ", episode_id")
 
 
-def _system_met(criterion: SystemCount, source: str) -> str:
-    kinds = [kind for kind in criterion.kinds if kind.source == source]
+def _systems_met(criterion: SystemCount) -> str:
     counted = f"is_countable and {_kind_condition(criterion.kinds)}"
     return f"""select
     subject,
+    source,
     started_on as true_after,
     {criterion.window.last_as_of_sql("last_on")} as true_until
 from cohort_event
-where is_countable and {_kind_condition(kinds)}{_of_frequent(counted, "count(distinct source)", criterion.at_least)}"""
+where {counted}{_of_frequent(counted, "count(distinct source)", criterion.at_least)}"""
 
 
 def _flag_recorded(criterion: FlagRecorded) -> str:
@@ -336,30 +331,21 @@ from cohort_event
 where {_flag_condition(criterion.flags)}"""
 
 
-# One row per start, so that its order is total: rows that tie may come in another order in each window.
-_MERGED = """select subject, min(true_after) as true_after, max(true_until) as true_until
+# A spell begins where none before it reaches, and lasts until the furthest of those before the next such beginning.
+_MERGED = """select
+    {of_each},
+    true_after,
+    coalesce(lead(reached) over (partition by {of_each} order by true_after), reached_at_last) as true_until
 from (
     select
-        *,
-        count(*) filter (where reached is null or true_after > reached) over (
-            partition by subject order by true_after
-            rows between unbounded preceding and current row
-        ) as spell_number
-    from (
-        select
-            *,
-            max(true_until) over (
-                partition by subject order by true_after
-                rows between unbounded preceding and 1 preceding
-            ) as reached
-        from (
-            select subject, true_after, max(true_until) as true_until
-            from {spells}
-            group by subject, true_after
-        )
-    )
+        {of_each},
+        true_after,
+        max(true_until) over (before rows between unbounded preceding and 1 preceding) as reached,
+        max(true_until) over (before rows between unbounded preceding and unbounded following) as reached_at_last
+    from {spells}
+    window before as (partition by {of_each} order by true_after, true_until desc)
 )
-group by subject, spell_number"""
+where reached is null or true_after > reached"""
 
 _OVERLAPPING = """select subject, true_after, true_until
 from (

@@ -28,39 +28,44 @@ def build_cohort_inputs(connection: "DuckDBPyConnection", cohorts: Sequence[Coho
     connection.execute("begin").fetchall()
     try:
         connection.execute(_TABLES).fetchall()
-        connection.execute(f"create or replace temp table cohort_event as {event_sql()}").fetchall()
+        connection.execute(_SUBJECTS).fetchall()
+        _make_events(connection, event_sql("cohort_subject.subject", _OF_SUBJECTS))
         counted = [_with_counts(connection, cohort) for cohort in cohorts]
         for cohort, as_counted in zip(cohorts, counted, strict=True):
             _insert_definition(connection, cohort, sql_text(as_counted.rule))
         for cohort in counted:
             connection.execute(
-                f"insert into cohort_spell select '{cohort.name}', 'chosen', subject, true_after, true_until "
-                f"from ({spells_sql(cohort.rule)})"
+                f"create or replace temp table rule_spell as {spells_sql(cohort.rule)}"
             ).fetchall()
-            _insert_evidence(connection, cohort)
+            connection.execute(_INSERT_SPELLS.format(cohort=cohort.name)).fetchall()
+            connection.execute(
+                _INSERT_EVIDENCE.format(cohort=cohort.name, evidence=evidence_sql(cohort.rule))
+            ).fetchall()
         for threshold, column in ALTERNATIVES.items():
             _insert_alternative(connection, counted, threshold, column)
-        connection.execute("drop table cohort_event").fetchall()
-        connection.execute("drop table regrouped_person").fetchall()
+        for table in _SCRATCH:
+            connection.execute(f"drop table {table}").fetchall()
         connection.execute("commit").fetchall()
     except BaseException:
         connection.execute("rollback").fetchall()
         raise
 
 
-def _insert_evidence(connection: "DuckDBPyConnection", cohort: CohortDefinition) -> None:
-    """What each criterion sees of those for whom the rule ever held."""
-    connection.execute(
-        f"""
-        insert into cohort_evidence
-        with cohort_event as (
-            from temp.cohort_event
-            where subject in (select person_id from cohort_spell where cohort = '{cohort.name}')
+def _make_events(connection: "DuckDBPyConnection", events: str) -> None:
+    """The table `cohort_event`. Every rule looks through it for sources and kinds, which are quicker found as codes
+    than as texts; their order is that of the texts."""
+    codes = {
+        column: ", ".join(
+            f"'{name}'"
+            for (name,) in connection.execute(
+                f"select distinct {column} from encounter_kind order by {column}"
+            ).fetchall()
         )
-        select '{cohort.name}', subject, string_agg(says, '; ' order by position)
-        from ({evidence_sql(cohort.rule)})
-        group by subject
-        """
+        for column in ("source", "kind")
+    }
+    coded = ", ".join(f"{column}::enum({names}) as {column}" for column, names in codes.items())
+    connection.execute(
+        f"create or replace temp table cohort_event as select * replace ({coded}) from ({events})"
     ).fetchall()
 
 
@@ -100,13 +105,12 @@ def _insert_alternative(
 ) -> None:
     """Judge at another threshold only those persons whom it makes of other clients; the rest stay as they are."""
     connection.execute(_REGROUPED.format(column=column)).fetchall()
-    connection.execute(f"create or replace temp table cohort_event as {event_sql(column)}").fetchall()
+    _make_events(connection, event_sql("regrouped_client.subject", _OF_REGROUPED))
     for cohort in cohorts:
         connection.execute(
-            _INSERT_ALTERNATIVE.format(
-                cohort=cohort.name, threshold=threshold, spells=spells_sql(cohort.rule)
-            )
+            _INSERT_REGROUPED.format(cohort=cohort.name, threshold=threshold, spells=spells_sql(cohort.rule))
         ).fetchall()
+    connection.execute(_INSERT_UNCHANGED.format(threshold=threshold)).fetchall()
 
 
 _TABLES = """
@@ -120,37 +124,84 @@ create or replace table cohort_spell (
 create or replace table cohort_evidence (cohort varchar, person_id varchar, evidence varchar);
 """
 
-_REGROUPED = """
-inner join person_crosswalk
-    on person_crosswalk.source = encounter.source and person_crosswalk.client_id = encounter.client_id
-where person_crosswalk.{column} in (select subject from regrouped_person)"""
-
-_REGROUPED = """
-create or replace temp table regrouped_person as
-select person_id, subject
-from (select distinct person_id, {column} as subject from person_crosswalk)
-qualify count(*) over (partition by person_id) > 1 or count(*) over (partition by subject) > 1
+# Rules group and sort by subject again and again: numbers for it, and the ids where the answer is written down.
+_SUBJECTS = """
+create or replace temp table cohort_subject as
+select person_id, (row_number() over ())::integer as subject
+from (select distinct person_id from encounter)
 """
 
-_INSERT_ALTERNATIVE = """
+_OF_SUBJECTS = "inner join cohort_subject on cohort_subject.person_id = encounter.person_id"
+
+_INSERT_SPELLS = """
 insert into cohort_spell
-with spell as (
-    select distinct regrouped_person.person_id, spell.true_after, spell.true_until
-    from ({spells}) as spell
-    inner join regrouped_person on regrouped_person.subject = spell.subject
-    union all
-    select person_id, true_after, true_until
-    from cohort_spell
-    where
-        cohort = '{cohort}'
-        and threshold = 'chosen'
-        and person_id not in (select person_id from regrouped_person)
+select '{cohort}', 'chosen', cohort_subject.person_id, rule_spell.true_after, rule_spell.true_until
+from rule_spell
+inner join cohort_subject on cohort_subject.subject = rule_spell.subject
+"""
+
+# What each criterion sees of those for whom the rule ever held.
+_INSERT_EVIDENCE = """
+insert into cohort_evidence
+with cohort_event as (
+    from temp.cohort_event
+    where subject in (select subject from rule_spell)
+),
+seen as (
+    select subject, string_agg(says, '; ' order by position) as evidence
+    from ({evidence})
+    group by subject
 )
-select '{cohort}', '{threshold}', spell.person_id, spell.true_after, spell.true_until
-from spell
+select '{cohort}', cohort_subject.person_id, seen.evidence
+from seen
+inner join cohort_subject on cohort_subject.subject = seen.subject
+"""
+
+_REGROUPED = """
+create or replace temp table regrouped_client as
+with pair as (
+    select distinct person_id, {column} as other_id from person_crosswalk
+),
+regrouped as (
+    select other_id, (row_number() over ())::integer as subject
+    from (
+        select distinct other_id
+        from pair
+        where
+            person_id in (select person_id from pair group by person_id having count(*) > 1)
+            or other_id in (select other_id from pair group by other_id having count(*) > 1)
+    )
+)
+select person_crosswalk.source, person_crosswalk.client_id, person_crosswalk.person_id, regrouped.subject
+from person_crosswalk
+inner join regrouped on regrouped.other_id = person_crosswalk.{column}
+"""
+
+_OF_REGROUPED = """inner join regrouped_client
+    on regrouped_client.source = encounter.source and regrouped_client.client_id = encounter.client_id"""
+
+_INSERT_REGROUPED = """
+insert into cohort_spell
+select distinct '{cohort}', '{threshold}', regrouped_client.person_id, spell.true_after, spell.true_until
+from ({spells}) as spell
+inner join regrouped_client on regrouped_client.subject = spell.subject
 cross join run_parameter
 where spell.true_after < run_parameter.as_of and spell.true_until >= run_parameter.as_of
 """
+
+_INSERT_UNCHANGED = """
+insert into cohort_spell
+select cohort_spell.* replace ('{threshold}' as threshold)
+from cohort_spell
+cross join run_parameter
+where
+    threshold = 'chosen'
+    and person_id not in (select person_id from regrouped_client)
+    and true_after < run_parameter.as_of
+    and true_until >= run_parameter.as_of
+"""
+
+_SCRATCH = ("cohort_event", "cohort_subject", "rule_spell", "regrouped_client")
 
 _INSERT_DEFINITION = """
 insert into cohort_definition
