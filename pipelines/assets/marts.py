@@ -17,7 +17,7 @@ from linkage.source import declared_sources
 from pipelines.cohorts import build_cohort_inputs
 from pipelines.disclosure import AGGREGATES, build_shown_linkage_quality, build_withheld_cell
 from pipelines.relations import Relation, build, column_lineage, describe, described_inputs, load_relations
-from pipelines.releases.release import list_releases, release_id
+from pipelines.releases.release import list_releases, release_id, releases_of_the_same_day
 from pipelines.resources import WAREHOUSE_POOL, CountyWorkspace
 from pipelines.state import default_as_of, run_state
 
@@ -115,9 +115,9 @@ def shown_linkage_quality(county: CountyWorkspace) -> dg.MaterializeResult:  # t
     workspace = county.open()
     with county.warehouse() as connection:
         # The release that this very run gives, when it is run again, is none to compare with.
-        own = release_id(run_state(workspace, connection, workspace.settings()))
-        earlier = [each.database for each in list_releases(workspace) if each.release_id != own]
-        compared = build_shown_linkage_quality(connection, earlier=earlier)
+        state = run_state(workspace, connection, workspace.settings())
+        others = releases_of_the_same_day(workspace, as_of=str(state["as_of"]), beside=release_id(state))
+        compared = build_shown_linkage_quality(connection, earlier=[each.database for each in others])
         describe(connection, described_inputs()["shown_linkage_quality"])
     return dg.MaterializeResult(metadata={"releases_compared": compared})
 

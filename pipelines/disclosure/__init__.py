@@ -19,6 +19,7 @@ docs/privacy.md. The bounds of a cell in a table with known margins are those of
 "Bounds for cell entries in contingency tables given marginal totals and decomposable graphs", PNAS 97 (2000).
 """
 
+from pipelines.disclosure.parts import is_few, shown_parts
 from pipelines.disclosure.withheld import AGGREGATES, build_shown_linkage_quality, build_withheld_cell
 
-__all__ = ["AGGREGATES", "build_shown_linkage_quality", "build_withheld_cell"]
+__all__ = ["AGGREGATES", "build_shown_linkage_quality", "build_withheld_cell", "is_few", "shown_parts"]

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pipelines.disclosure.measures import COUNTED_ONCE, ENDINGS, NESTINGS, Nesting, family
+from pipelines.disclosure.parts import is_few
 from pipelines.disclosure.programs import Cell, Published, Sum
 
 Key = tuple[str, ...]
@@ -66,7 +67,7 @@ class Table:
         self._withhold_left_out()
 
     def _few(self, count: float) -> bool:
-        return 0 < abs(count) < self.least
+        return is_few(count, self.least)
 
     def _is_small(self, key: Key) -> bool:
         counts = self.cells[key]

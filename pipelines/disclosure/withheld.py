@@ -2,7 +2,7 @@
 
 import datetime as dt
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,32 +79,23 @@ def build_withheld_cell(
 
 
 def build_shown_linkage_quality(connection: DuckDBPyConnection, *, earlier: Sequence[Path]) -> int:
-    """Make the table `shown_linkage_quality` from the databases of `earlier` releases; returns how many of them count
-    up to the as-of date of this run, and so are in it.
+    """Make the table `shown_linkage_quality` from the databases of `earlier` releases, which count up to the as-of date
+    of this run; returns how many of them have such measures, which one of an older layout may not.
 
     Columns: release (its place in `earlier`), measure, slice, numerator, denominator; nothing of what was withheld.
     """
-    ((as_of,),) = connection.execute("select as_of from run_parameter").fetchall()
     connection.execute(
         "create or replace table shown_linkage_quality "
         "(release integer, measure varchar, slice varchar, numerator double, denominator double)"
     ).fetchall()
     compared = 0
     for number, database in enumerate(earlier):
-        with _attached(connection, database):
-            try:
-                ((as_of_then,),) = connection.execute(
-                    "select as_of from earlier_release.run_parameter"
-                ).fetchall()
-                if as_of_then != as_of:
-                    continue
-                connection.execute(
-                    "insert into shown_linkage_quality select ?, measure, slice, numerator, denominator "
-                    "from earlier_release.linkage_quality where denominator is not null order by measure, slice",
-                    [number],
-                ).fetchall()
-            except (CatalogException, BinderException):
-                continue
+        with _attached(connection, database), suppress(CatalogException, BinderException):
+            connection.execute(
+                "insert into shown_linkage_quality select ?, measure, slice, numerator, denominator "
+                "from earlier_release.linkage_quality where denominator is not null order by measure, slice",
+                [number],
+            ).fetchall()
             compared += 1
     return compared
 

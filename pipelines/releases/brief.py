@@ -24,7 +24,7 @@ from linkage.pages import (
     replace_file,
 )
 from pipelines.releases.brief_figures import Counted, count_exactly, figures
-from pipelines.releases.release import Release, list_releases
+from pipelines.releases.release import Release, releases_of_the_same_day
 from pipelines.workspace import Workspace
 
 _LIBRARIES = ("vega", "vega-lite", "vega-embed")
@@ -53,12 +53,9 @@ def write_brief(workspace: Workspace, release: Release) -> Path:
 def _of_the_same_day(workspace: Workspace, release: Release) -> list[Counted]:
     """The other releases on disk that count up to the same day; one of an older layout had no such brief."""
     found = []
-    for other in list_releases(workspace):
-        if (
-            other.release_id == release.release_id
-            or other.manifest["state"]["as_of"] != release.manifest["state"]["as_of"]
-        ):
-            continue
+    for other in releases_of_the_same_day(
+        workspace, as_of=release.manifest["state"]["as_of"], beside=release.release_id
+    ):
         with (
             duckdb.connect(other.database, read_only=True) as connection,
             suppress(duckdb.CatalogException, duckdb.BinderException),

@@ -13,6 +13,8 @@ from typing import Any
 import duckdb
 import polars as pl
 
+from pipelines.disclosure import is_few, shown_parts
+
 TOP_SHARES = (0.01, 0.05, 0.10, 0.25, 0.50, 1.0)
 _FLOWS_SHOWN = 8
 _CURVE_STEPS = 24
@@ -58,53 +60,11 @@ def count_exactly(connection: duckdb.DuckDBPyConnection) -> Counted:
     )
 
 
-def shown_parts(
-    parts: Sequence[int],
-    least: int,
-    *,
-    earlier: Sequence[Sequence[int]] = (),
-    sums: Sequence[Sequence[int]] | None = None,
-) -> list[bool]:
-    """Which disjoint counts of people may be shown beside their `sums` (places of parts; without it, that of all).
-
-    Counts from 1 to `least` - 1 are withheld, and counts that have changed by so few since one of the `earlier` times.
-    Where of one sum a part alone is withheld, or the withheld ones together are fewer than `least` people or have
-    changed by fewer, the next smallest goes as well, so that no subtraction gives a small count away.
-    """
-    shown = [
-        not 0 < part < least and not any(_is_few(part - before[place], least) for before in earlier)
-        for place, part in enumerate(parts)
-    ]
-
-    def tells(places: Sequence[int]) -> bool:
-        hidden = [at for at in places if not shown[at]]
-        changes = [sum(parts[at] - before[at] for at in hidden) for before in earlier]
-        return bool(hidden) and (
-            len(hidden) == 1
-            or sum(parts[at] for at in hidden) < least
-            or any(_is_few(change, least) for change in changes)
-        )
-
-    def next_to_go(places: Sequence[int]) -> list[int]:
-        return [at for at in places if shown[at] and (parts[at] or any(before[at] for before in earlier))]
-
-    of_sums = [range(len(parts))] if sums is None else sums
-    while beside := next(
-        (left for places in of_sums if tells(places) and (left := next_to_go(places))), None
-    ):
-        shown[min(beside, key=lambda at: (parts[at], at))] = False
-    return shown
-
-
-def _is_few(people: int, least: int) -> bool:
-    return 0 < abs(people) < least
-
-
 def figures(connection: duckdb.DuckDBPyConnection, earlier: Sequence[Counted] = ()) -> dict[str, Any]:
     """Every number of the brief, small cells withheld (None), from a release's connection.
 
-    `earlier` are the other releases that count up to the same day. Keys: county, as_of, least, people, contacts,
-    combinations, unshown_people, concentration, cohorts, flows, trends, periods, linkage.
+    `earlier` are the other releases that count up to the same day. Keys: county, as_of, least, people, combinations,
+    unshown_people, concentration, cohorts, flows, trends, periods, linkage.
     """
     ((county, as_of, least),) = connection.execute(
         "select county, as_of, small_cell_threshold from run_parameter"
@@ -147,10 +107,10 @@ def _overlap(now: Counted, earlier: Sequence[Counted], least: int) -> dict[str, 
     hidden = [at for at, is_shown in enumerate(shown) if not is_shown]
     # Whoever knows the sum of all can subtract what is shown, and those cohorts.
     tells_of_few = any(
-        _is_few(sum(parts[at] - then[at] for at in places), least) for places in sums for then in before
+        is_few(sum(parts[at] - then[at] for at in places), least) for places in sums for then in before
     )
     people, unshown = sum(parts), sum(parts[at] for at in hidden)
-    is_shown = not tells_of_few and not _is_few(people, least)
+    is_shown = not tells_of_few and not is_few(people, least)
     return {
         "people": people if is_shown else None,
         "combinations": [
@@ -158,7 +118,7 @@ def _overlap(now: Counted, earlier: Sequence[Counted], least: int) -> dict[str, 
             for systems, count, may_be_shown in zip(ordered, parts, shown, strict=True)
             if may_be_shown and count
         ],
-        "unshown_people": unshown if is_shown and not _is_few(unshown, least) else None,
+        "unshown_people": unshown if is_shown and not is_few(unshown, least) else None,
     }
 
 
@@ -189,7 +149,7 @@ def _cohorts(
                 for before in earlier
             ),
         ]
-        is_shown = not any(_is_few(people, least) for people in (len(own), *beyond.values(), *changes))
+        is_shown = not any(is_few(people, least) for people in (len(own), *beyond.values(), *changes))
         if is_shown:
             shown[cohort] = own
         found.append(

@@ -143,6 +143,15 @@ def list_releases(workspace: Workspace) -> list[Release]:
     return [read_release(folder) for folder in folders]
 
 
+def releases_of_the_same_day(workspace: Workspace, *, as_of: str, beside: str) -> list[Release]:
+    """The complete releases that count up to `as_of` (an ISO date), but for the one whose id is `beside`."""
+    return [
+        release
+        for release in list_releases(workspace)
+        if release.manifest["state"]["as_of"] == as_of and release.release_id != beside
+    ]
+
+
 def changed_files(release: Release) -> list[str]:
     """Which files of a release differ from its manifest, as sentences; empty when none does."""
     return [

@@ -90,18 +90,22 @@ def test_nothing_new_changes_nothing_but_takes_out_what_clustering_added(con, li
     assert pairs(con) == once
 
 
-def test_a_block_that_becomes_too_large_asks_for_everything_and_changes_nothing(con, linked_county):
-    crowd = [
+def crowd(size):
+    """So many clients who share a Social Security number."""
+    return [
         Delivered(
             source="hospital",
             client_id=str(number),
             identity=Identity(first_name=f"ann{chr(97 + number)}", last_name="li", ssn="123456788"),
         )
-        for number in range(6)
+        for number in range(size)
     ]
-    deliver(con, COUNTY + crowd[:4])
+
+
+def test_a_block_that_becomes_too_large_asks_for_everything_and_changes_nothing(con, linked_county):
+    deliver(con, COUNTY + crowd(4))
     score_all(con, linked_county.model, largest_block=5)
-    deliver(con, COUNTY + crowd)
+    deliver(con, COUNTY + crowd(6))
     before = pairs(con)
     assert score_new(con, linked_county.model, largest_block=5) is None
     assert pairs(con) == before
@@ -145,18 +149,10 @@ def test_a_run_stopped_while_pairs_are_replaced_changes_nothing_and_can_be_repea
 
 
 def test_a_block_left_out_before_stays_left_out(con, linked_county):
-    crowd = [
-        Delivered(
-            source="hospital",
-            client_id=str(number),
-            identity=Identity(first_name=f"ann{chr(97 + number)}", last_name="li", ssn="123456788"),
-        )
-        for number in range(8)
-    ]
-    deliver(con, COUNTY + crowd[:7])
+    deliver(con, COUNTY + crowd(7))
     score_all(con, linked_county.model, largest_block=5)
     assert con.execute("select count(*) from dropped_block").fetchall()[0][0] > 0
-    deliver(con, COUNTY + crowd)
+    deliver(con, COUNTY + crowd(8))
     score_new(con, linked_county.model, largest_block=5)
     assert pairs(con) == everything_with_the_same_shares(con, linked_county.model, largest_block=5)
 

@@ -129,11 +129,10 @@ def test_few_people_are_withheld_and_so_are_those_they_leave(people, withheld):
     assert (found["m", "all"] == NOTHING) is withheld
 
 
-def released(folder, shown, as_of="2025-01-01"):
+def released(folder, shown):
     """The database of a release that showed these rows of linkage_quality: measure, slice, numerator, denominator."""
     database = folder / "familiar_faces.duckdb"
     with duckdb.connect(database) as release:
-        release.execute("create table run_parameter as select ?::date as as_of", [as_of]).fetchall()
         release.execute(
             "create table linkage_quality "
             "(measure varchar, slice varchar, value double, numerator double, denominator double)"
@@ -158,11 +157,6 @@ def test_people_who_differ_by_few_from_what_a_release_of_the_same_day_shows_are_
     )
     assert (found["m", "all"] == NOTHING) is withheld
     assert found["n", "all"] != NOTHING, "an estimate tells of no person"
-
-
-def test_a_release_of_another_day_counted_up_to_another_end(tmp_path):
-    before = [released(tmp_path, [("m", "all", 51, 100)], as_of="2024-12-01")]
-    assert published([("m", "all", "all", 50, 100, True)], earlier=before)["m", "all"] != NOTHING
 
 
 def test_what_subtraction_would_tell_is_withheld_as_well():

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog
 
+from pipelines.disclosure import shown_parts
 from pipelines.releases.brief import render_brief
-from pipelines.releases.brief_figures import Counted, count_exactly, figures, shown_parts
+from pipelines.releases.brief_figures import Counted, count_exactly, figures
 from tests.browser import opened_page
 
 LEAST = 11

@@ -13,6 +13,7 @@ from pipelines.releases.release import (
     list_releases,
     publish,
     read_release,
+    releases_of_the_same_day,
     table_checksum,
     verify,
 )
@@ -79,6 +80,14 @@ def test_current_points_at_the_newest_and_old_releases_stay(workspace):
         first.release_id,
         second.release_id,
     }
+
+
+def test_releases_of_the_same_day_are_the_others_that_count_up_to_it(workspace):
+    own = publish_state(workspace)
+    other = publish_state(workspace, {**STATE, "model": "m2"})
+    publish_state(workspace, {**STATE, "as_of": "2025-12-01"})
+    found = releases_of_the_same_day(workspace, as_of="2026-01-01", beside=own.release_id)
+    assert [release.release_id for release in found] == [other.release_id]
 
 
 def test_the_same_state_is_the_same_release(workspace):
