@@ -65,6 +65,10 @@ class Calibration:
     chosen. `plateau` and `strangers` are the shares of agreeing numbers among pairs of one person and of
     two people; `bins` is the reliability curve: match_weight, pairs, agree, estimated and fitted
     probability.
+
+    A pair without two numbers to compare is read at stretch_without_numbers * w + shift_without_numbers
+    (`linkage.without_numbers`), which is the match weight of the equally probable pair with numbers;
+    `bins_without_numbers` is their reliability curve.
     """
 
     intercept: float
@@ -76,6 +80,9 @@ class Calibration:
     plateau: float = 1.0
     strangers: float = 0.0
     bins: tuple[Mapping[str, float], ...] = ()
+    stretch_without_numbers: float = 1.0
+    shift_without_numbers: float = 0.0
+    bins_without_numbers: tuple[Mapping[str, float], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The calibration as plain values."""
@@ -84,15 +91,34 @@ class Calibration:
     @classmethod
     def from_json(cls, written: Mapping[str, Any]) -> "Calibration":
         """The calibration that `to_json` wrote."""
-        return cls(**{**written, "bins": tuple(written["bins"])})
+        bins = {name: tuple(written.get(name, ())) for name in ("bins", "bins_without_numbers")}
+        return cls(**{**written, **bins})
 
     def probability(self, match_weights: Numbers) -> Numbers:
         """The probability that pairs of these weights are one person."""
-        return _logistic(self.intercept + self.slope * np.asarray(match_weights, dtype=np.float64))
+        return logistic(self.intercept + self.slope * np.asarray(match_weights, dtype=np.float64))
 
     def weight_at(self, probability: float) -> float:
         """The match weight whose calibrated probability is `probability` (between 0 and 1, both excluded)."""
         return (float(np.log2(probability / (1 - probability))) - self.intercept) / self.slope
+
+    @property
+    def reads_without_numbers(self) -> bool:
+        """Whether the weights of pairs without two numbers to compare are changed."""
+        return (self.stretch_without_numbers, self.shift_without_numbers) != (1.0, 0.0)
+
+    def comparable(self, match_weights: Numbers) -> Numbers:
+        """Match weights of pairs without two numbers to compare, as those of equally probable pairs with."""
+        return self.stretch_without_numbers * match_weights + self.shift_without_numbers
+
+    def comparable_sql(self, weight: str, *, number_compared: str) -> str:
+        """SQL: `comparable` of the expression `weight` but where the condition `number_compared` holds."""
+        if not self.reads_without_numbers:
+            return weight
+        return (
+            f"case when {number_compared} then {weight} else "
+            f"{self.stretch_without_numbers!r}::double * ({weight}) + {self.shift_without_numbers!r}::double end"
+        )
 
     def probability_sql(self, weight: str) -> str:
         """SQL of `probability` over the expression `weight`."""
@@ -202,7 +228,7 @@ def weight_from_excess(
     one_person = float((likelihood * expected / (expected + two_people)).sum() / likelihood.sum())
 
     def excess_at(weight: float) -> float:
-        return float(_logistic(match_weights + weight).mean()) - one_person
+        return float(logistic(match_weights + weight).mean()) - one_person
 
     if excess_at(0.0) <= 0:
         return 0.0
@@ -243,7 +269,8 @@ UNCALIBRATED = _without_threshold(method="none", because="Nothing was learned of
 """Takes the model's weights for what they say, and links nothing."""
 
 
-def _logistic(log2_odds: Numbers) -> Numbers:
+def logistic(log2_odds: Numbers) -> Numbers:
+    """The probability with these log2 odds."""
     return np.asarray(1 / (1 + np.exp2(-np.clip(log2_odds, -1000, 1000))))
 
 
@@ -259,7 +286,7 @@ def _fit(labelled: LabelledPairs, supposed: list[float]) -> tuple[float, float, 
     def improbability(at: Numbers) -> float:
         intercept, slope, plateau, strangers = at[:4]
         adjusted = weight + np.concatenate([[0.0], at[4:]])[adjustment]
-        probability = _logistic(intercept + slope * adjusted)
+        probability = logistic(intercept + slope * adjusted)
         share = np.clip(strangers + (plateau - strangers) * probability, 1e-12, 1 - 1e-12)
         likelihood = float((agree * np.log(share) + (pairs - agree) * np.log(1 - share)).sum())
         opinions = ((intercept - _OPINIONS["intercept"][0]) / _OPINIONS["intercept"][1]) ** 2

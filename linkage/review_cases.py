@@ -33,11 +33,10 @@ from linkage.model import (
     Comparison,
     Level,
     Parameters,
-    adjustments,
     comparisons,
     rarity_columns,
 )
-from linkage.scoring import WITHIN_COMPONENT, levels_sql, scored_pairs_sql
+from linkage.scoring import WITHIN_COMPONENT, levels_sql, scored_pairs_sql, why_adjusted
 from linkage.source import declared_sources
 
 if TYPE_CHECKING:
@@ -102,7 +101,7 @@ class ReviewCases:
     """What the desk shows, without a token or a name in it.
 
     - cases: case_id (of the pair, the same in every run), position (from 1), kind, reason, the columns of
-      `PAIR`, match_weight, match_probability, unadjusted_match_weight, adjustment (its sentence or null),
+      `PAIR`, match_weight, match_probability, unadjusted_match_weight, adjustment (why it is adjusted, or null),
       blocking_rule, linked (whether the two share a cluster), affected (encounters), information,
       encounters_l, encounters_r (how many each client has).
     - evidence: case_id, position, comparison, level, says, tells_nothing, share (of the clients that have the
@@ -148,7 +147,7 @@ def find_review_cases(
         model_version=model.version,
         link_weight=link_weight,
         prior_weight=model.parameters.prior_weight,
-        cases=_with_weights(chosen, weighed, model.parameters.profile),
+        cases=_with_weights(chosen, weighed, model),
         evidence=_evidence(weighed, model.parameters),
         encounters=con.sql(_ENCOUNTERS).pl(),
         companions=con.sql(_COMPANIONS).pl(),
@@ -407,8 +406,7 @@ def _weigh(con: DuckDBPyConnection, model: "Model") -> list[dict[str, Any]]:
         return strongest.to_dicts()
 
 
-def _with_weights(chosen: pl.DataFrame, weighed: Sequence[Mapping[str, Any]], profile: str) -> pl.DataFrame:
-    says = {each.name: each.says for each in adjustments(profile)}
+def _with_weights(chosen: pl.DataFrame, weighed: Sequence[Mapping[str, Any]], model: "Model") -> pl.DataFrame:
     weights = pl.DataFrame(
         [
             {
@@ -416,7 +414,7 @@ def _with_weights(chosen: pl.DataFrame, weighed: Sequence[Mapping[str, Any]], pr
                 "match_weight": pair["match_weight"],
                 "match_probability": pair["match_probability"],
                 "unadjusted_match_weight": pair["unadjusted_match_weight"],
-                "adjustment": says.get(pair["adjustment"] or ""),
+                "adjustment": why_adjusted(pair, model),
                 "blocking_rule": pair["blocking_rule"],
             }
             for pair in weighed

@@ -5,9 +5,9 @@ one against the other), but reckons each similarity once and carries along nothi
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from duckdb import DuckDBPyConnection
 
@@ -65,10 +65,10 @@ def score(
 
     One row per pair of source records of different clients that a blocking rule brought and that weighs at
     least `lower_weight`: source_record_id_l < source_record_id_r, match_weight DOUBLE (log2, after
-    adjustments), match_probability DOUBLE (calibrated), blocking_rule VARCHAR (the first that brought it),
-    unadjusted_match_weight DOUBLE (what the model alone says), adjustment VARCHAR (the rule that changed
-    it, null as a rule) and one gamma_<comparison> TINYINT per comparison (the level's number; -1 where it
-    tells nothing).
+    adjustments, on one scale whether or not there are numbers to compare), match_probability DOUBLE (calibrated),
+    blocking_rule VARCHAR (the first that brought it), unadjusted_match_weight DOUBLE (what the model alone
+    says), adjustment VARCHAR (the rule that changed it, null as a rule) and one gamma_<comparison> TINYINT per
+    comparison (the level's number; -1 where it tells nothing).
 
     Beside it what `linkage.changes` needs to score no more than what changed: `scored_record`
     (source_record_id), `name_share`, `dropped_block`, and last of all `scoring_run` (one row: by which model
@@ -120,6 +120,8 @@ def scored_pairs_sql(parameters: Parameters, calibration: Calibration, *, lower_
         f"when {position} then '{name}'" for position, name in enumerate(blocking_rules(profile))
     )
     gammas = ", ".join(each.column for each in comparisons(profile))
+    adjusted = f"unadjusted_match_weight + {adjustment_weight_sql(parameters)}"
+    number_compared = f"{comparison('ssn', profile).column} >= 0"
     return f"""
     select
         source_record_id_l,
@@ -131,7 +133,7 @@ def scored_pairs_sql(parameters: Parameters, calibration: Calibration, *, lower_
         adjustment,
         {gammas}
     from (
-        select *, unadjusted_match_weight + {adjustment_weight_sql(parameters)} as match_weight
+        select *, {calibration.comparable_sql(adjusted, number_compared=number_compared)} as match_weight
         from (
             select *, {_weight_sql(parameters)} as unadjusted_match_weight, {_adjustment_sql(profile)} as adjustment
             from ({levels_sql(profile=profile)})
@@ -162,6 +164,20 @@ def labelled_pairs_sql(parameters: Parameters) -> str:
         for position, rule in enumerate(blocking_rules(parameters.profile).values())
         if rule.rests_on_ssn
     )
+    return f"""
+    {_weighed_without_ssn_sql(parameters)}
+    where {ssn.column} in ({numbers}) and rule < {first_on_ssn}
+    """
+
+
+def unnumbered_pairs_sql(parameters: Parameters) -> str:
+    """SQL: the candidate pairs that have no two Social Security numbers to compare; columns as of
+    `labelled_pairs_sql`, but that ssn_label means nothing."""
+    return f"{_weighed_without_ssn_sql(parameters)} where {comparison('ssn', parameters.profile).column} < 0"
+
+
+def _weighed_without_ssn_sql(parameters: Parameters) -> str:
+    ssn = comparison("ssn", parameters.profile)
     nothing = dict.fromkeys(parameters.levels[ssn.name], Learned(m=1.0, u=1.0, observed=False))
     without_ssn = replace(parameters, levels={**parameters.levels, ssn.name: nothing})
     return f"""
@@ -169,7 +185,6 @@ def labelled_pairs_sql(parameters: Parameters) -> str:
         {_adjustment_sql(parameters.profile, without=ssn.name)} as adjustment,
         {ssn.column} = {ssn.number_of("equal")} as ssn_label
     from ({levels_sql(profile=parameters.profile)})
-    where {ssn.column} in ({numbers}) and rule < {first_on_ssn}
     """
 
 
@@ -179,6 +194,21 @@ def adjustment_weight_sql(parameters: Parameters) -> str:
         f"when '{name}' then {weight!r}::double " for name, weight in parameters.adjustments.items()
     )
     return f"case adjustment {branches or 'when null then 0 '}else 0 end"
+
+
+READ_WITHOUT_NUMBERS = (
+    "There are no two Social Security numbers to compare: the weight is read on the scale of pairs that have them, "
+    "where it is as probable."
+)
+
+
+def why_adjusted(pair: Mapping[str, Any], model: "Model") -> str | None:
+    """In sentences, why the match weight of a row of `scored_pair` is not its unadjusted one; None where it is."""
+    profile = model.parameters.profile
+    reasons = [each.says for each in adjustments(profile) if each.name == pair["adjustment"]]
+    if pair[comparison("ssn", profile).column] < 0 and model.calibration.reads_without_numbers:
+        reasons.append(READ_WITHOUT_NUMBERS)
+    return " ".join(reasons) or None
 
 
 def levels_sql(of: Sequence[Comparison] | None = None, *, profile: str = "standard") -> str:

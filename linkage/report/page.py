@@ -25,7 +25,7 @@ from linkage.model import adjustments, blocking_rules, comparisons, rarity_colum
 from linkage.pages import DRAW_CHARTS, content_security_policy, json_for_page, page_templates
 from linkage.report.charts import SplinkCharts, splink_charts
 from linkage.report.pictures import Series, bar, line_picture
-from linkage.scoring import WITHIN_COMPONENT, levels_sql
+from linkage.scoring import WITHIN_COMPONENT, levels_sql, why_adjusted
 
 if TYPE_CHECKING:
     from linkage.model_file import Model
@@ -170,6 +170,7 @@ def render(
             adjustments=adjustments(model.parameters.profile),
             learned=model.parameters.levels,
             reliability=_reliability(model),
+            reliability_without_numbers=_reliability_without_numbers(model),
             learned_too_little=model.learned_too_little,
             threshold_picture=_threshold_picture(training, link_weight),
             estimates=sorted(training.get("link_estimates", ()), key=lambda each: each["link_weight"]),
@@ -312,7 +313,6 @@ def _case(model: "Model", row: Mapping[str, Any]) -> Case:
         if not level.tells_nothing:
             weight = model.parameters.levels[each.name][level.name].match_weight
         findings.append((each.name.replace("_", " "), level.says, weight))
-    adjustment = next((each.says for each in adjustments(profile) if each.name == row["adjustment"]), None)
     rule = blocking_rules(profile).get(row["blocking_rule"])
     return Case(
         chosen_because=row["chosen_because"],
@@ -322,7 +322,7 @@ def _case(model: "Model", row: Mapping[str, Any]) -> Case:
         match_weight=row["match_weight"],
         unadjusted_match_weight=row["unadjusted_match_weight"],
         probability=row["match_probability"],
-        adjustment=adjustment,
+        adjustment=why_adjusted(row, model),
         rule=rule.says
         if rule
         else "No blocking rule: both are in one component, so the pair was weighed there.",
@@ -380,6 +380,23 @@ def _reliability(model: "Model") -> Markup:
         says="Share of pairs that are one person, by match weight: as estimated from agreeing Social Security numbers, "
         "and as the calibration has it. The closer both lines are, the more a probability means what it says.",
         x_label="match weight without the Social Security number",
+        y_label="share that is one person",
+        y_range=(0.0, 1.0),
+    )  # fmt: skip
+
+
+def _reliability_without_numbers(model: "Model") -> Markup:
+    bins = model.calibration.bins_without_numbers
+    return line_picture(
+        [
+            Series(name="estimated from false pairs with numbers", style=1,
+                   points=[(each["match_weight"], each["estimated"]) for each in bins]),
+            Series(name="calibrated probability", style=2,
+                   points=[(each["match_weight"], each["fitted"]) for each in bins]),
+        ],
+        says="Share of the pairs without two numbers to compare that are one person, by match weight: as the false "
+        "pairs with numbers let expect, and as the calibration has it.",
+        x_label="match weight before it is read on the scale of pairs with numbers",
         y_label="share that is one person",
         y_range=(0.0, 1.0),
     )  # fmt: skip

@@ -5,10 +5,17 @@ from dataclasses import replace
 import pytest
 
 from linkage.blocking import build_compared_record, find_candidate_pairs, workbench
+from linkage.calibration import UNCALIBRATED
 from linkage.errors import UsageError
 from linkage.model import adjustments, blocking_rules, comparisons
 from linkage.records import build_source_record
-from linkage.scoring import LEAST_WEIGHT_KEPT, score, scored_pairs_sql
+from linkage.scoring import (
+    LEAST_WEIGHT_KEPT,
+    READ_WITHOUT_NUMBERS,
+    score,
+    scored_pairs_sql,
+    why_adjusted,
+)
 from linkage.source import declared_sources
 from linkage.training import splink_linker
 from tests.linkage.invented import Delivered, Identity, load
@@ -18,7 +25,7 @@ SOMEONE = Identity(first_name="maria", last_name="okafor", birth_date="1971-03-0
 
 
 def test_match_weights_and_levels_are_those_of_splink(linked_county):
-    """Without adjustments, which Splink does not know."""
+    """Without adjustments and calibration, which Splink does not know."""
     con, model = linked_county.con, linked_county.model
     unadjusted = replace(model.parameters, adjustments={})
     levels = [each.column for each in comparisons()]
@@ -27,7 +34,7 @@ def test_match_weights_and_levels_are_those_of_splink(linked_county):
         find_candidate_pairs(con)
         con.execute(
             "create table ours as "
-            + scored_pairs_sql(unadjusted, model.calibration, lower_weight=LEAST_WEIGHT_KEPT)
+            + scored_pairs_sql(unadjusted, UNCALIBRATED, lower_weight=LEAST_WEIGHT_KEPT)
         ).fetchall()
         settings = {**model.splink_settings, "retain_matching_columns": True}
         predicted = splink_linker(con, settings).inference.predict(
@@ -104,15 +111,47 @@ def test_probabilities_are_those_of_the_calibration(linked_county):
 
 
 def test_an_adjustment_shows_and_the_unadjusted_weight_stays_beside_it(linked_county):
-    rows = linked_county.con.execute(
-        "select distinct adjustment, round(match_weight - unadjusted_match_weight, 6) from scored_pair order by all"
-    ).fetchall()
-    made = dict(rows)
+    made = dict(
+        linked_county.con.execute(
+            """
+            select distinct adjustment, round(match_weight - unadjusted_match_weight, 6) from scored_pair
+            where gamma_ssn >= 0 order by all
+            """
+        ).fetchall()
+    )
     assert made.pop(None) == 0
     assert "possible_twins" in made
     for name, weight in made.items():
         assert weight == pytest.approx(linked_county.model.parameters.adjustments[name])
     assert {each.name for each in adjustments()} >= set(made)
+
+
+def test_a_pair_without_two_numbers_weighs_what_is_as_probable_with_them(linked_county):
+    calibration, weights = linked_county.model.calibration, linked_county.model.parameters.adjustments
+    assert calibration.reads_without_numbers
+    rows = linked_county.con.execute(
+        """
+        select adjustment, unadjusted_match_weight, match_weight from scored_pair
+        where gamma_ssn < 0 and blocking_rule <> 'within_component'
+        """
+    ).fetchall()
+    assert len(rows) > 100
+    for adjustment, unadjusted, weight in rows:
+        assert weight == pytest.approx(float(calibration.comparable(unadjusted + weights.get(adjustment, 0))))
+
+
+def test_every_reason_for_another_weight_is_said(linked_county):
+    model = linked_county.model
+    assert why_adjusted({"adjustment": None, "gamma_ssn": 2}, model) is None
+    assert why_adjusted({"adjustment": None, "gamma_ssn": -1}, model) == READ_WITHOUT_NUMBERS
+    both = why_adjusted({"adjustment": "possible_twins", "gamma_ssn": -1}, model)
+    assert both is not None
+    assert "siblings born together" in both
+    assert both.endswith(READ_WITHOUT_NUMBERS)
+    unread = replace(
+        model, calibration=replace(model.calibration, stretch_without_numbers=1.0, shift_without_numbers=0.0)
+    )
+    assert why_adjusted({"adjustment": None, "gamma_ssn": -1}, unread) is None
 
 
 def test_nothing_of_the_work_stays_in_the_warehouse(linked_county):
