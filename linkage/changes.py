@@ -1,5 +1,7 @@
 """Scoring only what changed since the last scoring: new and changed records against all, and each other.
 
+A record also changes when its handovers do (`linkage.handover`), which hang on other clients' encounters.
+
 `linkage.scoring.score` is the reference: it compares every record with every other that a rule brings it
 together with. What it found of two records stays true as long as both are there, the model is the same and so
 are the shares of names. So a month that adds a few records needs only their pairs. Names keep the shares that
@@ -26,7 +28,7 @@ from linkage.blocking import (
 )
 from linkage.model import blocking_rules
 from linkage.progress import step, track
-from linkage.scoring import WITHIN_COMPONENT, ScoringReport, scored_pairs_sql
+from linkage.scoring import HANDOVERS, WITHIN_COMPONENT, ScoringReport, scored_pairs_sql
 
 if TYPE_CHECKING:
     from linkage.model_file import Model
@@ -34,6 +36,9 @@ if TYPE_CHECKING:
 MOST_GROWTH = 0.10
 """Share of the records at the last full scoring. With a tenth more of them a shared name's weight could be off
 by log2(1.1) = 0.14, far less than a level is worth."""
+
+
+_RECORDS = f"select source_record_id, {HANDOVERS} as handovers from {{}}"
 
 
 def why_everything(
@@ -52,9 +57,10 @@ def why_everything(
     if (scored_by, weight, block) != (model.version, lower_weight, largest_block):
         return "another model or other settings scored before"
     new, gone, dropped = con.execute(
-        """
+        f"""
         select
-            (select count(*) from source_record anti join scored_record using (source_record_id)),
+            (select count(*) from ({_RECORDS.format("source_record")})
+                anti join scored_record using (source_record_id, handovers)),
             (select count(*) from scored_record anti join source_record using (source_record_id)),
             (select count(*) from dropped_block)
         """
@@ -81,8 +87,8 @@ def score_changes(
         con.execute(
             f"""
             create table changed_record as
-            select source_record_id from {warehouse}.source_record
-            anti join {warehouse}.scored_record using (source_record_id)
+            select source_record_id from ({_RECORDS.format(f"{warehouse}.source_record")})
+            anti join {warehouse}.scored_record using (source_record_id, handovers)
             """
         ).fetchall()
         with step("blocking what changed"):
@@ -233,6 +239,8 @@ def _replace_pairs(
             where blocking_rule = '{WITHIN_COMPONENT}'
                 or source_record_id_l not in (select source_record_id from {warehouse}.source_record)
                 or source_record_id_r not in (select source_record_id from {warehouse}.source_record)
+                or source_record_id_l in (select source_record_id from changed_record)
+                or source_record_id_r in (select source_record_id from changed_record)
             """
         ).fetchall()
         if weigh:
@@ -243,7 +251,7 @@ def _replace_pairs(
         con.execute(
             f"""
             create or replace table {warehouse}.scored_record as
-            select source_record_id from {warehouse}.source_record
+            {_RECORDS.format(f"{warehouse}.source_record")}
             """
         ).fetchall()
         con.execute("commit").fetchall()

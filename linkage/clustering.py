@@ -29,7 +29,7 @@ from linkage.blocking import build_compared_record, workbench
 from linkage.calibration import Calibration
 from linkage.model import Parameters, comparison
 from linkage.progress import step, track
-from linkage.scoring import scored_pairs_sql
+from linkage.scoring import scored_pairs_sql, tells_sql
 
 if TYPE_CHECKING:
     from linkage.model_file import Model
@@ -147,14 +147,15 @@ thanks to its neighbours must be in one component with them.
 
 @dataclass(frozen=True, kw_only=True)
 class ClientPairs:
-    """Pairs of clients a < b by number, the strongest match weight of their records, and whether whole
-    Social Security numbers contradict each other.
+    """Pairs of clients a < b by number, the strongest match weight of their records, whether whole Social
+    Security numbers contradict each other, and whether anything that identifies a person can be compared at all.
     """
 
     a: Integers
     b: Integers
     weight: Weights
     ssn_conflict: Flags
+    tells: Flags
 
 
 def _number_clients(con: DuckDBPyConnection) -> int:
@@ -199,7 +200,8 @@ def _client_pairs(con: DuckDBPyConnection, parameters: Parameters) -> ClientPair
         f"""
         select least(l.client, r.client) as a, greatest(l.client, r.client) as b,
             max(match_weight) as weight,
-            {_forbidding_conflict(parameters)} as ssn_conflict
+            {_forbidding_conflict(parameters)} as ssn_conflict,
+            bool_or({tells_sql(parameters.profile)}) as tells
         from scored_pair
         inner join client_of_record as l on l.source_record_id = source_record_id_l
         inner join client_of_record as r on r.source_record_id = source_record_id_r
@@ -214,6 +216,7 @@ def _client_pairs(con: DuckDBPyConnection, parameters: Parameters) -> ClientPair
         # The last bits differ from engine to engine; rounded, they break no tie.
         weight=np.round(np.asarray(found["weight"], dtype=np.float64)[order], 9),
         ssn_conflict=np.asarray(found["ssn_conflict"], dtype=np.bool_)[order],
+        tells=np.asarray(found["tells"], dtype=np.bool_)[order],
     )
 
 
@@ -249,7 +252,7 @@ def _components(
     A component that is too large is found again among its heavier pairs, one unit of weight higher each
     time.
     """
-    inside = pairs.weight >= component_at
+    inside = pairs.tells & (pairs.weight >= component_at)
     component = _connected(
         clients,
         np.concatenate([pairs.a[inside], must_link[:, 0]]),
@@ -266,7 +269,7 @@ def _components(
             cut = int((sizes > LARGEST_COMPONENT).sum())
         weight += 1.0
         kept = (component[pairs.a] == component[pairs.b]) & (
-            (pairs.weight >= weight) | (inside & ~too_large[pairs.a])
+            (pairs.tells & (pairs.weight >= weight)) | (inside & ~too_large[pairs.a])
         )
         component = _connected(
             clients,
@@ -435,7 +438,8 @@ def _unite(
     sizes = np.bincount(component, minlength=nodes)
     position = np.zeros(nodes, np.int64)
     heaviest = max(HEAVIEST, max(stops) + 1.0)
-    within_reach = replace(pairs, weight=np.clip(pairs.weight, LIGHTEST, heaviest))
+    weight = np.where(pairs.tells, np.clip(pairs.weight, LIGHTEST, heaviest), np.nan)
+    within_reach = replace(pairs, weight=weight)
     lookup = _PairLookup(component, within_reach, must_link, cannot_link)
     for members in track(
         list(_members_by_component(component, np.flatnonzero(sizes > 1))), "uniting clusters"
@@ -489,7 +493,7 @@ class _PairLookup:
             counts.sum()
         )
         i, j = position[self._a[at]], position[self._b[at]]
-        weights = np.full((rows, size, size), LIGHTEST)
+        weights = np.full((rows, size, size), np.nan)
         weighed = ~np.isnan(self._weight[at])
         for first, second in ((i, j), (j, i)):
             weights[row[weighed], first[weighed], second[weighed]] = self._weight[at][weighed]
@@ -506,7 +510,8 @@ def average_linkage(
 ) -> list[Integers]:
     """Average linkage in many components of one size at once.
 
-    `weights`, `linked` and `forbidden` have the shape (components, size, size) and are symmetric. Clusters
+    `weights`, `linked` and `forbidden` have the shape (components, size, size) and are symmetric. Pairs that tell
+    nothing have no weight (NaN) and no part in an average; without one that does, two clusters stay apart. Clusters
     are united as long as the average weight between two of them reaches the lowest of `stops`, the heaviest
     average first, the first pair on a tie; pairs in `linked` before all others, whatever they weigh. A
     union with a forbidden pair between its sides, or of more than `max_cluster_size` members, is not made;
@@ -519,7 +524,8 @@ def average_linkage(
     members = np.arange(size)
     label = np.tile(members, (components, 1))
     at_stop = [label.copy() for _ in stops]
-    totals = weights.copy()
+    weighed = ~np.isnan(weights)
+    totals, counts = np.where(weighed, weights, 0.0), weighed.astype(np.float64)
     sizes = np.ones((components, size))
     linked, forbidden = linked.copy(), forbidden & ~linked
     alive = np.ones((components, size), np.bool_)
@@ -527,10 +533,11 @@ def average_linkage(
     upper = np.triu(np.ones((size, size), np.bool_), 1)
     lowest = min(stops)
     for _ in range(size - 1):
-        together = sizes[open_, :, None] * sizes[open_, None, :]
+        counted = counts[open_]
         allowed = upper & alive[open_, :, None] & alive[open_, None, :]
         fits = sizes[open_, :, None] + sizes[open_, None, :] <= max_cluster_size
-        average = np.where(allowed & fits & ~forbidden[open_], totals[open_] / together, -np.inf)
+        allowed_average = totals[open_] / np.maximum(counted, 1.0)
+        average = np.where(allowed & fits & (counted > 0) & ~forbidden[open_], allowed_average, -np.inf)
         average = np.where(allowed & linked[open_], np.inf, average)
         best = average.reshape(len(open_), -1).argmax(axis=1)
         height = average.reshape(len(open_), -1)[np.arange(len(open_)), best]
@@ -541,6 +548,8 @@ def average_linkage(
         keep, absorb = best // size, best % size
         totals[open_, keep] += totals[open_, absorb]
         totals[open_, :, keep] = totals[open_, keep]
+        counts[open_, keep] += counts[open_, absorb]
+        counts[open_, :, keep] = counts[open_, keep]
         forbidden[open_, keep] |= forbidden[open_, absorb]
         forbidden[open_, :, keep] = forbidden[open_, keep]
         linked[open_, keep] |= linked[open_, absorb]
@@ -573,7 +582,7 @@ def _write(
         """
     ).fetchall()
     con.unregister("label")
-    apart = (pairs.weight >= link_at) & (clusters[pairs.a] != clusters[pairs.b])
+    apart = pairs.tells & (pairs.weight >= link_at) & (clusters[pairs.a] != clusters[pairs.b])
     sizes = np.bincount(clusters, minlength=len(clusters))
     kept_apart = set(map(tuple, cannot_link.tolist()))
     a, b = pairs.a[apart], pairs.b[apart]

@@ -22,7 +22,7 @@ from linkage.calibration import Calibration
 from linkage.evaluation import client_groups
 from linkage.model import blocking_rules, comparison, comparisons
 from linkage.records import recorded_profile
-from linkage.scoring import LEAST_WEIGHT_KEPT, WITHIN_COMPONENT, scored_pairs_sql
+from linkage.scoring import LEAST_WEIGHT_KEPT, WITHIN_COMPONENT, scored_pairs_sql, tells_sql
 
 if TYPE_CHECKING:
     from linkage.model_file import Model
@@ -219,8 +219,9 @@ def _prepare(
     - client_pair: a < b, weight (the strongest of their records'), probability (of the pair alone), brought (by
       a blocking rule), brought_otherwise (by one that does not rest on the Social Security number),
       same_number, number_compared, linked, link_probability (if linked: as probable as the link threshold at
-      least, since those who are alike to the same third are alike to each other), source_pair, pattern (what
-      one of both lacks of name and birth date).
+      least, since those who are alike to the same third are alike to each other; where nothing that identifies can be
+      compared, as the less probable of each one's best link), source_pair, pattern (what one of both lacks of
+      name and birth date).
     """
     con.register("group_frame", groups.to_arrow())
     con.execute(
@@ -243,13 +244,11 @@ def _prepare(
     profile = recorded_profile(con, f"{warehouse}.source_record").name
     other = ", ".join(f"'{name}'" for name, rule in blocking_rules(profile).items() if not rule.rests_on_ssn)
     ssn = comparison("ssn", profile)
+    as_linked = f"greatest(if(tells, weight, least(l.best, r.best)), {link_weight!r}::double)"
     con.execute(
         f"""
-        create table client_pair as
-        select weighed.*, {calibration.probability_sql("weight")} as probability,
-            l.person_id = r.person_id as linked,
-            case when linked then {calibration.probability_sql(f"greatest(weight, {link_weight!r}::double)")} end
-                as link_probability,
+        create table weighed_client_pair as
+        select weighed.*, l.person_id = r.person_id as linked,
             least(l.source, r.source) || ' with ' || greatest(l.source, r.source) as source_pair,
             {_pattern_sql("l", "r")} as pattern
         from (
@@ -258,7 +257,8 @@ def _prepare(
                 bool_or(blocking_rule <> '{WITHIN_COMPONENT}') as brought,
                 bool_or(blocking_rule in ({other})) as brought_otherwise,
                 bool_or({ssn.column} = {ssn.number_of("equal")}) as same_number,
-                bool_or({ssn.column} >= 0) as number_compared
+                bool_or({ssn.column} >= 0) as number_compared,
+                bool_or({tells_sql(profile)}) as tells
             from {warehouse}.scored_pair
             inner join record_client as l on l.source_record_id = source_record_id_l
             inner join record_client as r on r.source_record_id = source_record_id_r
@@ -267,6 +267,24 @@ def _prepare(
         ) as weighed
         inner join client as l on l.client = a
         inner join client as r on r.client = b
+        """
+    ).fetchall()
+    con.execute(
+        f"""
+        create table client_pair as
+        with best_link as (
+            select client, max(weight) as best
+            from (
+                select a as client, weight from weighed_client_pair where linked and tells
+                union all select b, weight from weighed_client_pair where linked and tells
+            )
+            group by client
+        )
+        select weighed_client_pair.* exclude (tells), {calibration.probability_sql("weight")} as probability,
+            case when linked then {calibration.probability_sql(as_linked)} end as link_probability
+        from weighed_client_pair
+        left join best_link as l on l.client = a
+        left join best_link as r on r.client = b
         """
     ).fetchall()
 
@@ -282,7 +300,8 @@ def _pattern_sql(left: str, right: str) -> str:
 
 _PRECISION_SAYS = (
     "Sum of the calibrated probabilities of linked pairs of clients over their number; a pair linked in company counts "
-    "as at least the link threshold. As right as the calibration is."
+    "as at least the link threshold, and one of which nothing that identifies can be compared as the less probable of "
+    "each one's best link. As right as the calibration is."
 )
 
 

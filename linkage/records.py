@@ -16,6 +16,7 @@ from duckdb import DuckDBPyConnection
 from linkage.encoding.columns import PolarsType
 from linkage.encoding.profiles import HIGH, PROFILES, STANDARD, Profile
 from linkage.errors import UsageError
+from linkage.handover import HANDOVER_COLUMNS, find_handovers
 from linkage.source import Source
 
 FILTER_WORDS = 8
@@ -141,6 +142,7 @@ def build_source_record(con: DuckDBPyConnection, sources: Sequence[Source]) -> i
     - birth_year, sex, zip3, race_ethnicity, birth_date_suspect, name_placeholder, ssn_quality: as last
       delivered.
     - identity_number BIGINT: equal for equal identities of different clients.
+    - the client's handovers (`linkage.handover`), null where there is none.
 
     The columns of identity are those of the profile of the `<source>_people` tables, which must be one.
 
@@ -149,8 +151,15 @@ def build_source_record(con: DuckDBPyConnection, sources: Sequence[Source]) -> i
     if not sources:
         raise UsageError("No source to link: give at least one declared source with accepted deliveries.")
     profile = _one_profile(con, sources)
+    find_handovers(con, sources, profile.name)
     rows = "\nunion all by name\n".join(_records_of(source, profile) for source in sources)
-    con.execute(f"create or replace table source_record as\n{rows}").fetchall()
+    con.execute(
+        f"""
+        create or replace table source_record as
+        select records.*, {", ".join(HANDOVER_COLUMNS)}
+        from ({rows}) as records left join handover_of_client using (source, client_id)
+        """
+    ).fetchall()
     counted = con.execute("select count(*), count(distinct source_record_id) from source_record").fetchall()
     records, distinct_ids = counted[0]
     if records != distinct_ids:

@@ -58,6 +58,10 @@ class ScoringReport:
     rules: tuple[RuleCount, ...]
 
 
+HANDOVERS = "hash(handover_tokens, handover_alone_tokens)"
+"""SQL: one number for a record's handovers, which change with other clients' encounters while the record stays."""
+
+
 def score(
     con: DuckDBPyConnection, model: "Model", *, lower_weight: float, largest_block: int = LARGEST_BLOCK
 ) -> ScoringReport:
@@ -71,7 +75,7 @@ def score(
     comparison (the level's number; -1 where it tells nothing).
 
     Beside it what `linkage.changes` needs to score no more than what changed: `scored_record`
-    (source_record_id), `name_share`, `dropped_block`, and last of all `scoring_run` (one row: by which model
+    (source_record_id, handovers), `name_share`, `dropped_block`, and last of all `scoring_run` (one row: by which model
     and settings), without which the others count for nothing.
     """
     model.refuse_half_trained()
@@ -90,7 +94,8 @@ def score(
         keep_name_shares(con, warehouse)
         con.execute(
             f"""
-            create or replace table {warehouse}.scored_record as select source_record_id from compared_record;
+            create or replace table {warehouse}.scored_record as
+            select source_record_id, {HANDOVERS} as handovers from compared_record;
             create or replace table {warehouse}.dropped_block as from dropped_block;
             """
         ).fetchall()
@@ -194,6 +199,12 @@ def adjustment_weight_sql(parameters: Parameters) -> str:
         f"when '{name}' then {weight!r}::double " for name, weight in parameters.adjustments.items()
     )
     return f"case adjustment {branches or 'when null then 0 '}else 0 end"
+
+
+def tells_sql(profile: str) -> str:
+    """SQL over a row of `scored_pair`: whether anything that identifies a person can be compared."""
+    numbers = {each.column: each.identifying_numbers() for each in comparisons(profile)}
+    return " or ".join(f"{column} in ({', '.join(map(str, of))})" for column, of in numbers.items() if of)
 
 
 READ_WITHOUT_NUMBERS = (

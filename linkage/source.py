@@ -63,6 +63,21 @@ class SourceColumn:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Handover:
+    """How a source hands people over to another (`linkage.handover`).
+
+    An encounter with the values `given_when` hands somebody over when it ends; one of the source `to` with the values
+    `taken_when` takes somebody when it starts, from `minutes_before` until `minutes_after` that end.
+    """
+
+    to: str
+    given_when: Mapping[str, tuple[str, ...]]
+    taken_when: Mapping[str, tuple[str, ...]]
+    minutes_before: int
+    minutes_after: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Source:
     """One kind of agency and what its deliveries hold.
 
@@ -80,6 +95,7 @@ class Source:
     columns: tuple[SourceColumn, ...]
     is_criminal_justice: bool = False
     is_added: bool = False
+    handover: Handover | None = None
 
     @property
     def kind_names(self) -> tuple[str, ...]:
@@ -133,6 +149,17 @@ def _read_source(declared: Mapping[str, Any]) -> Source:
             for name, column in declared.get("columns", {}).items()
         ),
         is_criminal_justice=declared.get("is_criminal_justice", False),
+        handover=_read_handover(declared["handover"]) if "handover" in declared else None,
+    )
+
+
+def _read_handover(declared: Mapping[str, Any]) -> Handover:
+    return Handover(
+        to=declared["to"],
+        given_when={column: tuple(values) for column, values in declared["given_when"].items()},
+        taken_when={column: tuple(values) for column, values in declared["taken_when"].items()},
+        minutes_before=int(declared["minutes_before"]),
+        minutes_after=int(declared["minutes_after"]),
     )
 
 

@@ -56,6 +56,7 @@ from linkage.scoring import (
     scored_pairs_sql,
     unnumbered_pairs_sql,
 )
+from linkage.trials import learn_handovers
 from linkage.without_numbers import Stratum, calibrate_without_numbers
 
 _LEAST_SESSION_PAIRS = 200
@@ -117,6 +118,10 @@ def train(
                 "not learned, and without weight"
             )
         parameters, unobserved, unlearned = _learned(learned_settings, profile, prior, strangers, seen)
+        with step("learning what a handover is worth"):
+            parameters, handovers = learn_handovers(
+                con, warehouse, parameters, records, seed=seed, max_pairs=max_pairs
+            )
         with step("learning where one number is of two people"):
             parameters = _with_shared_numbers(con, parameters, seed=seed, max_pairs=max_pairs)
         with step("blocking"):
@@ -136,6 +141,7 @@ def train(
         "prior": prior_report,
         "sessions": sessions,
         "left_out": left_out,
+        "handovers": handovers,
         "unobserved_levels": unobserved,
         "blocking": [asdict(rule) for rule in rules],
         "level_counts": level_counts,
@@ -270,7 +276,7 @@ def _learn_from_strangers(
         """
     ).fetchall()
     shares: dict[str, dict[str, float]] = {}
-    for number, each in enumerate(comparisons(profile)):
+    for number, each in enumerate(_learned_from_pairs(profile)):
         says_something = " and ".join(f"{column} is not null" for column in each.columns_needed())
         telling = con.execute(
             f"""
@@ -341,9 +347,14 @@ def _count_levels_in_matches(
 ) -> dict[str, int]:
     """For each comparison, how many probable matches it says something for (of at most `max_pairs`)."""
     _take_probable_matches(con, seed=seed, max_pairs=max_pairs)
-    columns = ", ".join(f"count(*) filter ({each.column} >= 0)" for each in comparisons(profile))
+    looked_at = _learned_from_pairs(profile)
+    columns = ", ".join(f"count(*) filter ({each.column} >= 0)" for each in looked_at)
     counts = con.execute(f"select {columns} from ({levels_sql(profile=profile)})").fetchall()[0]
-    return {each.name: int(count) for each, count in zip(comparisons(profile), counts, strict=True)}
+    return {each.name: int(count) for each, count in zip(looked_at, counts, strict=True)}
+
+
+def _learned_from_pairs(profile: str) -> tuple[Comparison, ...]:
+    return tuple(each for each in comparisons(profile) if each.learned_from == "pairs")
 
 
 def _take_probable_matches(con: DuckDBPyConnection, *, seed: int, max_pairs: int, only: str = "true") -> None:
@@ -488,7 +499,7 @@ def _learned(
     unobserved: list[str] = []
     unlearned: list[str] = []
     of_splink = {each["output_column_name"]: each["comparison_levels"] for each in settings["comparisons"]}
-    for each in comparisons(profile):
+    for each in _learned_from_pairs(profile):
         found = {level["label_for_charts"]: level.get("m_probability") for level in of_splink[each.name]}
         enough = seen[each.name] >= _LEAST_MATCHES_SEEN
         levels[each.name] = {}
@@ -504,6 +515,9 @@ def _learned(
             )
         if enough and not any(learned.observed for learned in levels[each.name].values()):
             unlearned.append(each.name)
+    nothing = Learned(m=0.5, u=0.5, observed=False)
+    for each in comparisons(profile):
+        levels.setdefault(each.name, dict.fromkeys(each.level_names().values(), nothing))
     supposed = {each.name: each.match_weight for each in adjustments(profile)}
     parameters = Parameters(prior=prior, levels=levels, adjustments=supposed, profile=profile)
     return parameters, unobserved, unlearned

@@ -18,6 +18,7 @@ from splink.blocking_rule_library import CustomRule
 
 from linkage.model.high import HIGH_MODEL
 from linkage.model.parts import (
+    HANDOVER,
     Adjustment,
     BlockingRule,
     Comparison,
@@ -31,6 +32,7 @@ from linkage.model.parts import (
 from linkage.model.standard import STANDARD_MODEL
 
 __all__ = [
+    "HANDOVER",
     "RAREST_NAME",
     "RECORD_ID",
     "TOKEN_LIST_COLUMNS",
@@ -149,10 +151,18 @@ def _splink_comparison(each: Comparison, strangers: Mapping[str, float]) -> cl.C
             _splink_level(level).configure(u_probability=strangers[level.name])
             if level.name in strangers
             else _splink_level(level)
+            if each.learned_from == "pairs" or level.tells_nothing
+            else _weightless(_splink_level(level))
             for level in each.levels
         ],
         output_column_name=each.name,
         comparison_description=each.says,
+    )
+
+
+def _weightless(level: cll.CustomLevel | cll.ElseLevel) -> cll.CustomLevel | cll.ElseLevel:
+    return level.configure(
+        m_probability=0.5, u_probability=0.5, fix_m_probability=True, fix_u_probability=True
     )
 
 

@@ -10,6 +10,9 @@ worth is counted by its own comparison; so the share of such a level among stran
 from linkage.encoding.noise import FLIPPED_OF_256
 from linkage.encoding.profiles import HIGH, RARITIES
 from linkage.model.parts import (
+    HANDOVER,
+    HANDOVER_COMPARED,
+    HANDOVER_RULE,
     Adjustment,
     BlockingRule,
     Comparison,
@@ -77,7 +80,8 @@ _EQUAL_LEVELS = frozenset(f"equal_{step}" for step in RARITIES)
 _DAYS = 365.25
 _SAME_YEAR = "birth_year_l = birth_year_r"
 _BOTH_SUSPECT = "birth_date_suspect_l and birth_date_suspect_r"
-_DOUBTFUL = "birth_date_suspect_l or birth_date_suspect_r or not birth_date_known_l or not birth_date_known_r"
+_ONE_SUSPECT = "birth_date_suspect_l or birth_date_suspect_r"
+_DOUBTFUL = f"{_ONE_SUSPECT} or not birth_date_known_l or not birth_date_known_r"
 _MONTH_OR_DAY = 1 / 12 + 12 / _DAYS - 2 / _DAYS
 """Share of pairs born in one year of which the month or the day agrees, and not both; births are spread about
 evenly over a year."""
@@ -201,16 +205,25 @@ _BIRTH_DATE = Comparison(
             tells_nothing=True,
         ),
         Level(
+            name="years_differ_date_doubtful",
+            says="Different years, where one date is a likely default: it may be nobody's birth date.",
+            when=_ONE_SUSPECT,
+            identifies=False,
+            among_strangers=_if(f"not ({_SAME_YEAR}) and ({_ONE_SUSPECT})", 1.0),
+        ),
+        Level(
             name="years_close",
             says="At most two years apart.",
             when="abs(birth_year_l - birth_year_r) <= 2",
-            among_strangers=_if(f"not ({_SAME_YEAR}) and abs(birth_year_l - birth_year_r) <= 2", 1.0),
+            among_strangers=_if(
+                f"not ({_SAME_YEAR}) and not ({_ONE_SUSPECT}) and abs(birth_year_l - birth_year_r) <= 2", 1.0
+            ),
         ),
         Level(
             name="years_apart",
             says="More than two years apart, as parent and child are.",
             when=None,
-            among_strangers=_if("abs(birth_year_l - birth_year_r) > 2", 1.0),
+            among_strangers=_if(f"not ({_ONE_SUSPECT}) and abs(birth_year_l - birth_year_r) > 2", 1.0),
         ),
     ),
 )
@@ -343,6 +356,7 @@ _BLOCKING_RULES = (
         says="Both names pronounced alike and the birth year: finds default dates such as 1 January.",
         columns=("names_birth_year_tokens",),
     ),
+    HANDOVER_RULE,
     BlockingRule(
         name="ssn4_and_birth_year",
         says="The last four digits of the Social Security number and the birth year.",
@@ -397,8 +411,9 @@ HIGH_MODEL = LinkageModel(
         ),
         f"coalesce({_HAS_BIRTH_DATE}, false) as birth_date_known",
         "(case ssn_quality when 'full' then 9 when 'last4' then 4 end)::tinyint as ssn_digits",
+        *HANDOVER_COMPARED,
     ),
-    comparisons=(_FIRST_NAME, _LAST_NAME, _BIRTH_DATE, _SSN, _SEX, _ZIP3),
+    comparisons=(_FIRST_NAME, _LAST_NAME, _BIRTH_DATE, _SSN, _SEX, _ZIP3, HANDOVER),
     adjustments=_ADJUSTMENTS,
     blocking_rules=_BLOCKING_RULES,
     sessions=(

@@ -15,7 +15,8 @@ class Level:
     `_r`).
 
     `when` is None for the last level, which takes whatever is left. Pairs in a level that `tells_nothing`
-    add no weight either way. `rarity_of` names the token whose frequency among clients adjusts the level's
+    add no weight either way; those in one where `identifies` is False are as good as not
+    compared where clusters are formed. `rarity_of` names the token whose frequency among clients adjusts the level's
     weight: to share a rare name says more than to share a common one. `among_strangers` is SQL for the
     probability that a pair of strangers is in the level, given what its records show: for levels that are
     seen only where something else agrees too, so that counting them would count that agreement twice.
@@ -25,6 +26,7 @@ class Level:
     says: str
     when: str | None
     tells_nothing: bool = False
+    identifies: bool = True
     rarity_of: str | None = None
     among_strangers: str | None = None
 
@@ -36,11 +38,18 @@ def columns_named(condition: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """One kind of evidence and its levels, strongest first."""
+    """One kind of evidence and its levels, strongest first.
+
+    Where `identifies` is False, as for the sex, what it says is no reason to unite or keep apart two records of
+    which nothing else can be compared. What is `learned_from` "pairs" is learned by expectation maximisation; from
+    "trials", by what handovers turn out to be (`linkage.trials`).
+    """
 
     name: str
     says: str
     levels: tuple[Level, ...]
+    identifies: bool = True
+    learned_from: Literal["pairs", "trials"] = "pairs"
 
     @property
     def column(self) -> str:
@@ -57,6 +66,14 @@ class Comparison:
         if level_name not in telling:
             return -1
         return len(telling) - 1 - telling.index(level_name)
+
+    def identifying_numbers(self) -> tuple[int, ...]:
+        """The numbers of the levels that say something of who the two are."""
+        return tuple(
+            self.number_of(level.name)
+            for level in self.levels
+            if self.identifies and level.identifies and not level.tells_nothing
+        )
 
     def columns_compared(self) -> tuple[str, ...]:
         """The columns of `compared_record` that some level looks at."""
@@ -215,3 +232,38 @@ def dice_across(bits: str, side: str, other_bits: str, opposite: str, hundredths
     )
     counts = f"cast({bits}_count_{side} as integer) + {other_bits}_count_{opposite}"
     return f"200 * ({common}) >= {hundredths} * ({counts})"
+
+
+_NO_HANDOVER = "coalesce(not list_has_any(handover_tokens_l, handover_tokens_r), true)"
+
+HANDOVER = Comparison(
+    name="handover",
+    says="Whether the one was handed over when the other arrived: an ambulance run that ended at a hospital.",
+    levels=(
+        Level(
+            name="missing",
+            says="Nobody was handed over at that moment, or to somebody who is known to be another.",
+            when=_NO_HANDOVER,
+            tells_nothing=True,
+        ),
+        Level(
+            name="alone",
+            says="One was handed over when the other arrived, and neither fits anybody else.",
+            when="list_has_any(handover_alone_tokens_l, handover_alone_tokens_r)",
+        ),
+        Level(
+            name="among_several",
+            says="One was handed over when the other arrived, and others arrived or were handed over then.",
+            when=None,
+        ),
+    ),
+    learned_from="trials",
+)
+
+HANDOVER_RULE = BlockingRule(
+    name="handover",
+    says="The one was handed over when the other arrived: finds patients who could not say who they are.",
+    columns=("handover_tokens",),
+)
+
+HANDOVER_COMPARED = ("handover_tokens", "handover_alone_tokens")

@@ -1,6 +1,9 @@
 """The model under the profile `standard`: every attribute has a token of its own."""
 
 from linkage.model.parts import (
+    HANDOVER,
+    HANDOVER_COMPARED,
+    HANDOVER_RULE,
     Adjustment,
     BlockingRule,
     Comparison,
@@ -132,6 +135,7 @@ COMPARISONS = (
     Comparison(
         name="middle_name",
         says="Middle names or initials, where both sides have one.",
+        identifies=False,
         levels=(
             Level(
                 name="missing",
@@ -151,6 +155,7 @@ COMPARISONS = (
     Comparison(
         name="suffix",
         says="Generational suffixes (Jr, Sr, III), where both sides have one.",
+        identifies=False,
         levels=(
             Level(
                 name="missing",
@@ -206,6 +211,12 @@ COMPARISONS = (
                 " or birth_date_token_l is null or birth_date_token_r is null)",
             ),
             Level(
+                name="years_differ_date_doubtful",
+                says="Different years, where one date is a likely default: it may be nobody's birth date.",
+                when="birth_date_suspect_l or birth_date_suspect_r",
+                identifies=False,
+            ),
+            Level(
                 name="years_close",
                 says="At most two years apart.",
                 when="abs(birth_year_l - birth_year_r) <= 2",
@@ -254,6 +265,7 @@ COMPARISONS = (
     Comparison(
         name="sex",
         says="Sex as recorded.",
+        identifies=False,
         levels=(
             Level(
                 name="missing",
@@ -268,6 +280,7 @@ COMPARISONS = (
     Comparison(
         name="zip3",
         says="The first three digits of the ZIP code: weak, since a county has few of them and people move.",
+        identifies=False,
         levels=(
             Level(
                 name="missing",
@@ -284,6 +297,7 @@ COMPARISONS = (
             Level(name="different", says="Different areas.", when=None),
         ),
     ),
+    HANDOVER,
 )
 
 _ADJUSTMENTS = (
@@ -358,6 +372,7 @@ _BLOCKING_RULES = (
         says="The last name, a form of the first name and the birth year: finds default dates such as 1 January.",
         columns=("last_name_token", "first_name_root_token", "birth_year"),
     ),
+    HANDOVER_RULE,
     BlockingRule(
         name="ssn4_and_birth_year",
         says="The last four digits of the Social Security number and the birth year.",
@@ -439,6 +454,7 @@ _COMPARED_COLUMNS = (
     "ssn_token",
     "ssn5_token",
     "ssn4_token",
+    *HANDOVER_COMPARED,
 )
 
 STANDARD_MODEL = LinkageModel(

@@ -13,7 +13,7 @@ from linkage.records import build_source_record
 from linkage.scoring import LEAST_WEIGHT_KEPT, ScoringReport, score
 from linkage.source import declared_sources
 from linkage.training import train
-from tests.linkage.invented import invented_county, load, truth
+from tests.linkage.invented import invented_county, load, load_encounters, truth
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +31,7 @@ def linked_county() -> Iterator[LinkedCounty]:
     with duckdb.connect() as con:
         con.execute("set threads = 1").fetchall()
         load(con, rows)
+        load_encounters(con, rows)
         build_source_record(con, list(declared_sources().values()))
         model = train(con, seed=1, max_pairs=200_000)
         scoring = score(con, model, lower_weight=LEAST_WEIGHT_KEPT)

@@ -8,6 +8,7 @@ import hashlib
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 import polars as pl
 from doublemetaphone import doublemetaphone
@@ -139,6 +140,7 @@ _SYLLABLES = [
     "vi",
     "wa",
 ]
+NEW_YEAR = datetime(2024, 1, 1)  # noqa: DTZ001 - the county's local time
 _ENDINGS = ["son", "ez", "man", "er", "ski", "ton", "ley", "well", "berg", "ett", "ins", "ard", "en", "s"]
 
 
@@ -201,7 +203,7 @@ def encoded(rows: Sequence[Delivered]) -> pl.DataFrame:
         suspect = who.birth_date_suspect
         made.append(
             {
-                "client_id": hashlib.md5(f"{row.source}|{row.client_id}".encode()).hexdigest(),
+                "client_id": _client_id(row.source, row.client_id),
                 "first_name_token": token(first, "name"),
                 "last_name_token": token(last and last.replace(" ", ""), "name"),
                 "last_name_part_tokens": [token(part, "name") for part in last.split(" ")] if last else None,
@@ -254,12 +256,66 @@ def load(con: DuckDBPyConnection, rows: Sequence[Delivered]) -> None:
         con.unregister("delivered_frame")
 
 
+def load_encounters(con: DuckDBPyConnection, rows: Sequence[Delivered]) -> None:
+    """Create `ems_encounter` and `hospital_encounter`: most runs end at the hospital as their patient arrives.
+
+    What happens to a client hangs on nothing but who it is.
+    """
+    runs, visits = [], []
+    at_hospital = {row.truth_id: row.client_id for row in rows if row.source == "hospital"}
+    for row in {(row.source, row.client_id): row for row in rows if row.source == "ems"}.values():
+        dice = random.Random(row.client_id)
+        ended = NEW_YEAR + timedelta(minutes=dice.randrange(366 * 24 * 60))
+        runs.append(Encounter(client_id=row.client_id, at=ended, told=dice.random() < 0.7))
+        if row.truth_id in at_hospital:
+            client_id, arrived = at_hospital[row.truth_id], ended - timedelta(minutes=dice.randint(4, 25))
+            visits.append(Encounter(client_id=client_id, at=arrived, told=dice.random() < 0.9))
+    write_encounters(con, runs, visits)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Encounter:
+    """A run that ends or a visit that starts `at` a time; `told`: to a hospital, by ambulance."""
+
+    client_id: str
+    at: datetime
+    told: bool = True
+    month: str = "2024-01"
+    encounter_id: str | None = None
+
+
+def write_encounters(con: DuckDBPyConnection, runs: Sequence[Encounter], visits: Sequence[Encounter]) -> None:
+    """Create `ems_encounter` of runs and `hospital_encounter` of visits, with the columns that a handover rests on."""
+    for source, encounters in (("ems", runs), ("hospital", visits)):
+        told = [each.told for each in encounters]
+        frame = pl.DataFrame(
+            {
+                "encounter_id": [each.encounter_id or f"{each.client_id}|{each.at}" for each in encounters],
+                "client_id": [_client_id(source, each.client_id) for each in encounters],
+                "started_at": [each.at - timedelta(hours=source == "ems") for each in encounters],
+                "ended_at": [each.at + timedelta(hours=2 * (source != "ems")) for each in encounters],
+                "month": [each.month for each in encounters],
+                "row_number": range(1, len(encounters) + 1),
+            }
+        ).with_columns(
+            pl.Series("transported", told),
+            pl.Series("destination_type", ["hospital_ed"] * len(told), pl.String),
+            pl.Series(
+                "admit_origin", ["ambulance" if by_ambulance else "home" for by_ambulance in told], pl.String
+            ),
+        )
+        con.register("encounter_frame", frame.to_arrow())
+        con.execute(f"create or replace table {source}_encounter as from encounter_frame").fetchall()
+        con.unregister("encounter_frame")
+
+
+def _client_id(source: str, client_id: str) -> str:
+    return hashlib.md5(f"{source}|{client_id}".encode()).hexdigest()
+
+
 def truth(rows: Sequence[Delivered]) -> pl.DataFrame:
     """Columns source, client_id (as delivered), truth_id; one row per client."""
-    clients = {
-        (row.source, hashlib.md5(f"{row.source}|{row.client_id}".encode()).hexdigest()): row.truth_id
-        for row in rows
-    }
+    clients = {(row.source, _client_id(row.source, row.client_id)): row.truth_id for row in rows}
     return pl.DataFrame(
         [(source, client, who) for (source, client), who in clients.items()],
         schema={"source": pl.String, "client_id": pl.String, "truth_id": pl.Int64},

@@ -14,7 +14,7 @@ from linkage.clustering import cluster
 from linkage.records import build_source_record
 from linkage.scoring import LEAST_WEIGHT_KEPT, score, scored_pairs_sql
 from linkage.source import declared_sources
-from tests.linkage.invented import Delivered, Identity, invented_county, load
+from tests.linkage.invented import Delivered, Identity, invented_county, load, load_encounters
 
 SOURCES = list(declared_sources().values())
 COUNTY = invented_county(220, seed=5)
@@ -23,6 +23,7 @@ LARGEST_BLOCK = 2_000
 
 def deliver(con, rows):
     load(con, rows)
+    load_encounters(con, rows)
     build_source_record(con, SOURCES)
 
 

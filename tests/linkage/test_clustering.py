@@ -39,9 +39,11 @@ def model_that_links_at(weight: float, *, conflicts_among_matches: float = 0.01)
     )
 
 
-def clustered(clients, links, *, decisions=None, conflicts=(), shuffle_seed=0, model=None, **options):
+def clustered(
+    clients, links, *, decisions=None, conflicts=(), untold=(), shuffle_seed=0, model=None, **options
+):
     """Clusters, as a set of frozensets, of one-letter clients (source and id at once); `links` maps pairs of
-    letters to match weights, all others weigh -20."""
+    letters to match weights, all others weigh -20. Of pairs in `untold` nothing but the sex can be compared."""
     ids = {client: number + 1 for number, client in enumerate(clients)}
     pairs = []
     for one in clients:
@@ -49,7 +51,8 @@ def clustered(clients, links, *, decisions=None, conflicts=(), shuffle_seed=0, m
             if one < other:
                 weight = links.get(one + other, -20.0)
                 gamma = comparison("ssn").number_of("conflict") if one + other in conflicts else -1
-                pairs.append((ids[one], ids[other], weight, gamma))
+                told = -1 if one + other in untold else 0
+                pairs.append((ids[one], ids[other], weight, gamma, told))
     random.Random(shuffle_seed).shuffle(pairs)
     with duckdb.connect() as con:
         records = [(number, "jail", client) for client, number in ids.items()]
@@ -60,9 +63,13 @@ def clustered(clients, links, *, decisions=None, conflicts=(), shuffle_seed=0, m
             ),
             "scored_pair": pl.DataFrame(
                 pairs,
-                schema=["source_record_id_l", "source_record_id_r", "match_weight", "gamma_ssn"],
+                schema=["source_record_id_l", "source_record_id_r", "match_weight", "gamma_ssn", "told"],
                 orient="row",
                 schema_overrides={"match_weight": pl.Float64},
+            ).with_columns(
+                pl.lit(0).alias(each.column) if each.name == "sex" else pl.col("told").alias(each.column)
+                for each in comparisons()
+                if each.name != "ssn"
             ),
         }
         for name, frame in frames.items():
@@ -116,6 +123,17 @@ def sets(text: str) -> set[frozenset[str]]:
         ),
         pytest.param(
             "abc", {"ab": 12, "bc": 9, "ac": 0}, {}, "abc", {}, id="a weak pair follows the company it keeps"
+        ),
+        pytest.param(
+            "abc",
+            {"ab": 9, "bc": 9},
+            {"untold": {"ac"}},
+            "abc",
+            {},
+            id="what cannot be compared speaks neither for nor against",
+        ),
+        pytest.param(
+            "ab", {"ab": 9}, {"untold": {"ab"}}, "a b", {}, id="nobody is linked by what identifies nobody"
         ),
         pytest.param(
             "abcdef",
@@ -187,7 +205,9 @@ def test_stricter_thresholds_only_split():
 weights_of_pairs = st.integers(2, 7).flatmap(
     lambda size: st.tuples(
         st.just(size),
-        st.lists(st.integers(-24, 24), min_size=size * (size - 1) // 2, max_size=size * (size - 1) // 2),
+        st.lists(
+            st.integers(-24, 24) | st.none(), min_size=size * (size - 1) // 2, max_size=size * (size - 1) // 2
+        ),
         st.sets(st.tuples(st.integers(0, size - 1), st.integers(0, size - 1)), max_size=3),
         st.integers(2, 8),
     )
@@ -204,7 +224,10 @@ def in_plain_python(size, weight, forbidden, largest, stop):
                 right = clusters[j]
                 if len(left) + len(right) > largest or any((a, b) in forbidden for a in left for b in right):
                     continue
-                average = sum(weight[a, b] for a in left for b in right) / (len(left) * len(right))
+                told = [weight[a, b] for a in left for b in right if (a, b) in weight]
+                if not told:
+                    continue
+                average = sum(told) / len(told)
                 candidates.append((-average, left[0], right[0], i, j))
         if not candidates or -min(candidates)[0] < stop:
             return {frozenset(each) for each in clusters}
@@ -220,7 +243,9 @@ def test_average_linkage_is_that_of_plain_python(case):
     weights = np.zeros((1, size, size))
     weight, forbidden = {}, set()
     for (a, b), value in zip(combinations(range(size), 2), listed, strict=True):
-        weights[0, a, b] = weights[0, b, a] = weight[a, b] = weight[b, a] = value / 2
+        weights[0, a, b] = weights[0, b, a] = np.nan if value is None else value / 2
+        if value is not None:
+            weight[a, b] = weight[b, a] = value / 2
     bars = np.zeros((1, size, size), np.bool_)
     for a, b in barred:
         if a != b:

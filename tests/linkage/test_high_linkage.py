@@ -14,6 +14,7 @@ from linkage.encoding.noise import with_noise
 from linkage.encoding.profiles import HIGH
 from linkage.errors import UsageError
 from linkage.evaluation import client_groups, compare
+from linkage.handover import HANDOVER_COLUMNS
 from linkage.model import adjustments, blocking_rules, comparison, comparisons, linkage_model
 from linkage.model.high import _dice_at_least
 from linkage.model_file import Model
@@ -190,7 +191,8 @@ def test_the_model_speaks_english_and_rests_on_columns_that_are_delivered():
     known = {each.name: {level.name for level in each.levels} for each in comparisons("high")}
     for adjustment in adjustments("high"):
         assert all(names <= known[name] for name, names in adjustment.when.items())
-    assert set(chain_of_columns(blocking_rules("high").values())) <= set(HIGH.people_columns)
+    delivered = {*HIGH.people_columns, *HANDOVER_COLUMNS}
+    assert set(chain_of_columns(blocking_rules("high").values())) <= delivered
 
 
 def chain_of_columns(rules):
