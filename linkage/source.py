@@ -112,7 +112,7 @@ def declare_sources(further: str) -> dict[str, Source]:
     """The four sources and those that `further` names as `SOURCES_VARIABLE` does, by name, in alphabetical order.
 
     Raises UsageError for a name that is not shipped and for a file that cannot be read, lacks a key, has a name that is
-    no small word, or takes a name that another source has.
+    no small word, or takes a name that another source has, and for a handover to a source or by a column that is none.
     """
     sources = {}
     for file in _declarations(resources.files("linkage") / "sources"):
@@ -122,6 +122,8 @@ def declare_sources(further: str) -> dict[str, Source]:
         source = replace(_read_added(named), is_added=True)
         _refuse_taken_names(source, sources, named)
         sources[source.name] = source
+    for source in sources.values():
+        _refuse_impossible_handover(source, sources)
     return dict(sorted(sources.items()))
 
 
@@ -222,6 +224,28 @@ def _refuse_taken_names(source: Source, sources: Mapping[str, Source], where: st
         raise UsageError(
             f"{where} declares the column {reserved[0]}, which every source has; name it otherwise."
         )
+
+
+def _refuse_impossible_handover(source: Source, sources: Mapping[str, Source]) -> None:
+    handover = source.handover
+    if handover is None:
+        return
+    taker = sources.get(handover.to)
+    if taker is None:
+        raise UsageError(
+            f"Source {source.name} hands people over to {handover.to}, which is not declared; name one of "
+            f"{', '.join(sorted(sources))} in [handover] to."
+        )
+    for when, of, named in (
+        ("given_when", source, handover.given_when),
+        ("taken_when", taker, handover.taken_when),
+    ):
+        unknown = sorted(set(named) - {column.name for column in of.delivered_columns})
+        if unknown:
+            raise UsageError(
+                f"Source {source.name} names {unknown[0]} in [handover] {when}, which is no column that {of.name} "
+                f"delivers; name one of {', '.join(column.name for column in of.delivered_columns)}."
+            )
 
 
 _COMMON_COLUMNS = {

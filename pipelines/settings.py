@@ -59,7 +59,8 @@ class LinkagePolicy:
     number of source clients that may be one person without a steward saying so. `largest_block` is the number of
     source records above which the records that share one value of a blocking rule are not compared, and that is
     reported. `engine` weighs the pairs: DuckDB in this process, or Spark where its own configuration says. `score`
-    says which pairs: everything each time, or (DuckDB only) the changes since the last run.
+    says which pairs: everything each time, or (DuckDB only) the changes since the last run. With `handovers` it counts
+    for one person that an ambulance run ended as somebody arrived at the hospital (`linkage.handover`).
     """
 
     model: str = "newest"
@@ -68,6 +69,7 @@ class LinkagePolicy:
     largest_block: int = 2_000
     engine: Engine = "duckdb"
     score: Scope = "everything"
+    handovers: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -326,6 +328,7 @@ def _read_linkage(reader: _SectionReader, table: Any) -> LinkagePolicy:
         largest_block=reader.whole_number(keys, "largest_block", where, 2_000, at_least=100),
         engine=reader.choice({"engine": "duckdb"} | keys, "engine", where, get_args(Engine)),
         score=reader.choice({"score": "everything"} | keys, "score", where, get_args(Scope)),
+        handovers=reader.yes_or_no({"handovers": True} | keys, "handovers", where),
     )
 
 

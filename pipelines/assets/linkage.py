@@ -48,8 +48,11 @@ class Training(dg.Config):
     pool=WAREHOUSE_POOL,
 )
 def source_record(county: CountyWorkspace) -> dg.MaterializeResult:  # type: ignore[type-arg]  # noqa: D103
+    sources = list(declared_sources().values())
+    if not county.open().settings().linkage.handovers:
+        sources = [dataclasses.replace(source, handover=None) for source in sources]
     with county.warehouse() as connection:
-        rows = build_source_record(connection, list(declared_sources().values()))
+        rows = build_source_record(connection, sources)
     return dg.MaterializeResult(metadata={"dagster/row_count": rows})
 
 

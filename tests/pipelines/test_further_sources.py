@@ -26,6 +26,14 @@ sim_intercept = 1
 codes = ["home", "detox", "other"]
 says = "Where the person went."
 """
+HANDOVER = """
+[handover]
+to = "hospital"
+given_when = {left_for = ["detox"]}
+taken_when = {admit_origin = ["other"]}
+minutes_before = 5
+minutes_after = 5
+"""
 WHOLE_WAY = """
 import csv, shutil, sys
 from pathlib import Path
@@ -146,6 +154,15 @@ def test_a_county_without_further_sources_has_no_measures_of_them_and_no_details
         pytest.param(SOBERING.replace("label =", "lable ="), "the key 'label' is missing", id="misspelt key"),
         pytest.param(SOBERING.replace("is_stay", "lasts"), "a key is unknown", id="misspelt kind"),
         pytest.param("name = ", "not valid TOML", id="not TOML"),
+        pytest.param(
+            SOBERING + HANDOVER.replace("hospital", "morgue"), "morgue, which is not declared", id="taker"
+        ),
+        pytest.param(
+            SOBERING + HANDOVER.replace("left_for", "mood"), "mood in .* given_when", id="given when"
+        ),
+        pytest.param(
+            SOBERING + HANDOVER.replace("admit_origin", "ward"), "ward in .* taken_when", id="taken when"
+        ),
     ],
 )
 def test_a_declaration_that_cannot_be_used_is_refused(tmp_path, text, complaint):
@@ -153,6 +170,18 @@ def test_a_declaration_that_cannot_be_used_is_refused(tmp_path, text, complaint)
     file.write_text(text, encoding="utf-8")
     with pytest.raises(UsageError, match=complaint):
         declare_sources(str(file))
+
+
+def test_a_further_source_may_hand_people_over(tmp_path):
+    file = tmp_path / "further.toml"
+    file.write_text(SOBERING + HANDOVER, encoding="utf-8")
+    handover = declare_sources(str(file))["sobering_center"].handover
+    assert handover is not None
+    assert (handover.to, handover.given_when, handover.minutes_after) == (
+        "hospital",
+        {"left_for": ("detox",)},
+        5,
+    )
 
 
 def test_a_source_that_is_not_shipped_is_refused_with_those_that_are():
