@@ -19,7 +19,11 @@ from typing import Any
 
 import polars as pl
 
-from benchmarks.county import AS_OF, COVERS_FROM, LAST_MONTH, encode_county, project_key, simulate_county
+from benchmarks.county import encode_all, encode_county, simulate_county, write_truth_as_delivered
+from benchmarks.febrl import COVERS_FROM as FEBRL_FROM
+from benchmarks.febrl import COVERS_TO as FEBRL_TO
+from benchmarks.febrl import MONTH as FEBRL_MONTH
+from benchmarks.febrl import write_febrl
 from benchmarks.measure import machine
 from linkage.progress import step
 
@@ -31,7 +35,6 @@ _LEAST_WEIGHT = -14.0
 """So low that every method may stand where it does best, not where the pipeline stops keeping pairs."""
 
 _FEW_WEIGHTS = [-6.0, -2.0, 2.0, 6.0, 10.0, 14.0]
-_FEBRL_SOURCES = ("hospital", "jail")
 
 
 def county(folder: Path) -> tuple[Path, pl.DataFrame]:
@@ -43,57 +46,17 @@ def county(folder: Path) -> tuple[Path, pl.DataFrame]:
 
 
 def febrl4(folder: Path) -> tuple[Path, pl.DataFrame]:
-    """FEBRL4, its two files delivered as if two agencies had them: names, birth date, and its seven-digit number
-    after 10 for a Social Security number; no address."""
-    from benchmarks.febrl import read_febrl4
-    from linkage.encoding.columns import raw_encounter_columns
-    from linkage.encoding.delivery import encode_extract
-    from linkage.encoding.keys import Key
-    from linkage.encoding.rejoin import client_ids_of
-    from linkage.source import declared_sources
-
-    truth = []
-    for number, (name, frame) in enumerate(zip(_FEBRL_SOURCES, read_febrl4(), strict=True), start=1):
-        source, key = declared_sources()[name], Key("agency", bytes([number]) * 32)
-        raw = folder / "raw" / name
-        raw.mkdir(parents=True)
-        people = _as_people(frame)
-        people.drop("truth_id").write_csv(raw / "people.csv")
-        (raw / "encounters.csv").write_text(",".join(raw_encounter_columns(source)) + "\n")
-        encode_extract(
-            source=source,
-            raw_folder=raw,
-            month=LAST_MONTH,
-            project_key=project_key(),
-            agency_key=key,
-            landing=folder / "workspace" / "landing",
-            covers_from=COVERS_FROM,
-            covers_to=AS_OF,
-        )
-        truth.append(
-            people.select(pl.lit(name).alias("source"), client_ids_of(people["client_id"], key), "truth_id")
-        )
-    return folder / "workspace", pl.concat(truth)
-
-
-def _as_people(frame: pl.DataFrame) -> pl.DataFrame:
-    born = pl.col("date_of_birth").cast(pl.String)
-    number = pl.col("soc_sec_id").cast(pl.String)
-    return frame.select(
-        pl.col("rec_id").alias("client_id"),
-        pl.col("given_name").alias("first_name"),
-        pl.lit(None, pl.String).alias("middle_name"),
-        pl.col("surname").alias("last_name"),
-        pl.lit(None, pl.String).alias("name_suffix"),
-        pl.when(born.str.contains(r"^\d{8}$"))
-        .then(born.str.slice(0, 4) + "-" + born.str.slice(4, 2) + "-" + born.str.slice(6, 2))
-        .alias("birth_date"),
-        pl.lit("U").alias("sex"),
-        pl.lit(None, pl.String).alias("race_ethnicity"),
-        pl.when(number.str.contains(r"^\d{7}$")).then("10" + number).alias("ssn"),
-        pl.lit(None, pl.String).alias("zip"),
-        pl.col("rec_id").str.extract(r"rec-(\d+)-").alias("truth_id"),
+    """FEBRL4, its two files delivered as if two agencies had them (`benchmarks.febrl`)."""
+    extracts = write_febrl(folder)
+    encode_all(
+        extracts,
+        folder / "workspace" / "landing",
+        month=FEBRL_MONTH,
+        covers_from=FEBRL_FROM,
+        covers_to=FEBRL_TO,
     )
+    write_truth_as_delivered(folder)
+    return folder / "workspace", pl.read_parquet(folder / "truth_as_delivered.parquet")
 
 
 def compare(workspace_folder: Path, truth: pl.DataFrame) -> dict[str, Any]:
