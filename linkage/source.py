@@ -9,7 +9,7 @@ import os
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -71,8 +71,8 @@ class Handover:
     """
 
     to: str
-    given_when: Mapping[str, tuple[str, ...]]
-    taken_when: Mapping[str, tuple[str, ...]]
+    given_when: Mapping[str, tuple[str, ...]] = field(hash=False)
+    taken_when: Mapping[str, tuple[str, ...]] = field(hash=False)
     minutes_before: int
     minutes_after: int
 
