@@ -235,11 +235,14 @@ def rule_counts(
     ]
 
 
-def blocked_records_sql(rule: BlockingRule, *, of: str, record: str, only_blocks: str | None = None) -> str:
+def blocked_records_sql(
+    rule: BlockingRule, *, of: str, record: str, only_blocks: str | None = None, like: str | None = None
+) -> str:
     """SQL: the blocks of one rule that each row of `of` is in: block UBIGINT, the columns `record`, and
     lacking, whether it lacks what one side of a pair must lack.
 
-    `only_blocks` names a table of blocks to which the result is restricted.
+    `only_blocks` names a table of blocks to which the result is restricted, `like` a table of the records that are in
+    them, so that others can be left out before their lists are exploded.
     """
     lists = [column for column in rule.columns if column in TOKEN_LIST_COLUMNS]
     single = [column for column in rule.columns if column not in lists]
@@ -249,6 +252,9 @@ def blocked_records_sql(rule: BlockingRule, *, of: str, record: str, only_blocks
     has_single = " and ".join(f"{column} is not null" for column in single) or "true"
     has_lists = " and ".join(f"{column} is not null" for column in lists) or "true"
     lacking = f"{rule.one_lacks} is null" if rule.one_lacks else "true"
+    if like and lists and len(single) > 1:
+        whole = f"hash({', '.join(single)})"
+        has_single = f"({has_single}) and {whole} in (select {whole} from {like})"
     return f"""
         select {"distinct" if lists else ""} block, {record}, lacking
         from (

@@ -137,12 +137,18 @@ def _find_changed_pairs(
     for position, rule in enumerate(track(list(rules.values()), "blocking what changed")):
         started = time.monotonic()
         in_blocks = blocked_records_sql(
-            rule, of="keyed_record", record="source_record_id", only_blocks="touched_block"
+            rule,
+            of="keyed_record",
+            record="source_record_id",
+            only_blocks="touched_block",
+            like="changed_keyed_record",
         )
         changed = blocked_records_sql(rule, of="changed_keyed_record", record="source_record_id")
         con.execute(
             f"""
-            create or replace table touched_block as select distinct block from ({changed});
+            create or replace table changed_block as {changed};
+
+            create or replace table touched_block as select distinct block from changed_block;
 
             create or replace table blocked_record as
             {in_blocks};
@@ -173,8 +179,7 @@ def _find_changed_pairs(
             select least(l.source_record_id, r.source_record_id), greatest(l.source_record_id, r.source_record_id),
                 {position}
             from blocked_record as l
-            inner join (select *, true as is_changed from blocked_record
-                semi join changed_record using (source_record_id)) as r using (block)
+            inner join changed_block as r using (block)
             left join (select source_record_id, true as is_changed from changed_record) as of_l
                 on of_l.source_record_id = l.source_record_id
             where (l.lacking or r.lacking) and l.source_record_id <> r.source_record_id
@@ -230,17 +235,25 @@ def _prepare_changed_pairs(con: DuckDBPyConnection, warehouse: str) -> None:
 def _replace_pairs(
     con: DuckDBPyConnection, warehouse: str, model: "Model", lower_weight: float, *, weigh: bool
 ) -> None:
-    """In one transaction: pairs of records that are gone, and those that clustering added, make way for the new."""
+    """In one transaction: pairs of records that are gone or changed, and those that clustering added, make way for the
+    new."""
+    con.execute(
+        f"""
+        create table outdated_record as
+        select source_record_id from changed_record
+        union all
+        select source_record_id from {warehouse}.scored_record
+        anti join {warehouse}.source_record using (source_record_id)
+        """
+    ).fetchall()
     con.execute("begin").fetchall()
     try:
         con.execute(
             f"""
             delete from {warehouse}.scored_pair
             where blocking_rule = '{WITHIN_COMPONENT}'
-                or source_record_id_l not in (select source_record_id from {warehouse}.source_record)
-                or source_record_id_r not in (select source_record_id from {warehouse}.source_record)
-                or source_record_id_l in (select source_record_id from changed_record)
-                or source_record_id_r in (select source_record_id from changed_record)
+                or source_record_id_l in (select source_record_id from outdated_record)
+                or source_record_id_r in (select source_record_id from outdated_record)
             """
         ).fetchall()
         if weigh:

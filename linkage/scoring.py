@@ -58,7 +58,7 @@ class ScoringReport:
     rules: tuple[RuleCount, ...]
 
 
-HANDOVERS = "hash(handover_tokens, handover_alone_tokens)"
+HANDOVERS = "if(handover_tokens is null, 0, hash(handover_tokens, handover_alone_tokens))"
 """SQL: one number for a record's handovers, which change with other clients' encounters while the record stays."""
 
 

@@ -2,6 +2,7 @@
 
 import random
 from dataclasses import replace
+from datetime import timedelta
 
 import duckdb
 import pytest
@@ -14,7 +15,16 @@ from linkage.clustering import cluster
 from linkage.records import build_source_record
 from linkage.scoring import LEAST_WEIGHT_KEPT, score, scored_pairs_sql
 from linkage.source import declared_sources
-from tests.linkage.invented import Delivered, Identity, invented_county, load, load_encounters
+from tests.linkage.invented import (
+    NEW_YEAR,
+    Delivered,
+    Encounter,
+    Identity,
+    invented_county,
+    load,
+    load_encounters,
+    write_encounters,
+)
 
 SOURCES = list(declared_sources().values())
 COUNTY = invented_county(220, seed=5)
@@ -119,6 +129,31 @@ def test_a_record_that_changes_its_content_gives_its_old_pairs_up(con, linked_co
     deliver(con, changed + COUNTY[9:])
     score_new(con, linked_county.model)
     assert pairs(con) == everything_with_the_same_shares(con, linked_county.model)
+
+
+def test_a_record_changes_when_somebody_else_arrives_at_the_same_moment(con, linked_county):
+    """The handover was alone and is one among several: its pair weighs less, though neither record changed."""
+    nameless = Identity(first_name=None, last_name=None, birth_date=None)
+    known = Identity(first_name="maria", last_name="okafor", birth_date="1971-03-09")
+    rows = [
+        Delivered(source="ems", client_id="run", identity=nameless),
+        Delivered(source="hospital", client_id="visit", identity=known),
+        Delivered(source="hospital", client_id="other visit", identity=replace(known, first_name="peter")),
+    ]
+    at = NEW_YEAR + timedelta(days=40)
+    visits = [Encounter(client_id=who, at=at) for who in ("visit", "other visit")]
+    weights = []
+    for arrived in (visits[:1], visits):
+        load(con, COUNTY + rows)
+        write_encounters(con, [Encounter(client_id="run", at=at)], arrived)
+        build_source_record(con, SOURCES)
+        (score_all if arrived != visits else score_new)(con, linked_county.model)
+        weights.append(
+            con.execute("select round(match_weight, 6) from scored_pair where gamma_handover >= 0").fetchall()
+        )
+        assert pairs(con) == everything_with_the_same_shares(con, linked_county.model)
+    assert len(weights[0]) == 1
+    assert weights[1] != weights[0]
 
 
 def test_a_record_that_goes_and_comes_back_has_its_pairs_again(con, linked_county):
