@@ -10,7 +10,7 @@ Most runs and visits can be told apart by those who are known: a run and a visit
 belong together, and then fit nobody else. What they leave over is few enough to pair.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from duckdb import DuckDBPyConnection
 
@@ -23,12 +23,7 @@ _RECOGNISED_BY: Mapping[str, tuple[tuple[str, ...], ...]] = {
 """By profile, the columns of people of which one that agrees tells whose run a visit was, among the few of the same
 minutes. Who has the first of them could have been recognised: their handovers are the trials."""
 
-HANDOVER_COLUMNS = (
-    "handover_tokens",
-    "handover_alone_tokens",
-    "handover_trial_tokens",
-    "handover_trial_alone_tokens",
-)
+HANDOVER_COLUMNS = ("handover_tokens", "handover_alone_tokens")
 
 
 def find_handovers(con: DuckDBPyConnection, sources: Sequence[Source], profile: str) -> None:
@@ -37,157 +32,213 @@ def find_handovers(con: DuckDBPyConnection, sources: Sequence[Source], profile: 
 
     Each column is a list of numbers (BIGINT) of encounters that handed somebody over; two clients that share a number
     may be one person. `handover_tokens`: every handover that fits, once those who are recognised are told apart;
-    `handover_alone_tokens`: of these, the ones that fit nobody else on either side. The trial columns hold the same for
-    the runs of people with a birth date, each as it would be had that person said nothing.
+    `handover_alone_tokens`: of these, the ones that fit nobody else on either side.
 
     Reads `<source>_encounter` and `<source>_people`; a source that has no encounters yet hands nobody over.
     """
     con.execute(
         """
         create or replace temp table handover_token
-            (source varchar, client_id varchar, token bigint, is_trial boolean, is_alone boolean)
+            (source varchar, client_id varchar, token bigint, is_alone boolean)
         """
     ).fetchall()
+    for giver, taker, handover in _handing_over(con, sources):
+        _recognise(con, giver, taker, handover, profile)
+        con.execute(
+            f"""
+            create or replace temp table found_handover as
+            with fitting as (
+                select run, visit from recognised
+                union all
+                {_fitting_sql("select run from run_identity anti join recognised using (run)", handover)}
+            )
+            select (md5_number_lower('{giver.name}|' || l.encounter_id) >> 4)::bigint as token,
+                l.client_id as giver, r.client_id as taker,
+                min(r.client_id) over (partition by run) = max(r.client_id) over (partition by run)
+                    and min(l.client_id) over (partition by visit) = max(l.client_id) over (partition by visit)
+                    as is_alone
+            from fitting
+            inner join handover_run as l on l.rowid = run
+            inner join handover_visit as r on r.rowid = visit
+            """
+        ).fetchall()
+        for side, source in (("giver", giver), ("taker", taker)):
+            con.execute(
+                f"""
+                insert into handover_token
+                select '{source.name}', {side}, token, bool_or(is_alone) from found_handover group by {side}, token
+                """
+            ).fetchall()
+    con.execute(
+        """
+        create or replace temp table handover_of_client as
+        select source, client_id, list(token order by token) as handover_tokens,
+            list(token order by token) filter (is_alone) as handover_alone_tokens
+        from handover_token group by source, client_id
+        """
+    ).fetchall()
+
+
+def find_trials(con: DuckDBPyConnection, sources: Sequence[Source], profile: str) -> None:
+    """Create or replace the temporary table `handover_trial`: source_l, client_id_l, source_r, client_id_r, is_alone.
+
+    The handovers of people with a birth date as they would be had that person said nothing, and all others what they
+    said: the pairs of clients that would be found, each once, and whether one of their handovers fits nobody else.
+    """
+    con.execute(
+        """
+        create or replace temp table handover_trial
+            (source_l varchar, client_id_l varchar, source_r varchar, client_id_r varchar, is_alone boolean)
+        """
+    ).fetchall()
+    for giver, taker, handover in _handing_over(con, sources):
+        _recognise(con, giver, taker, handover, profile)
+        con.execute(
+            f"""
+            insert into handover_trial
+            with claimed as (select visit, count(distinct run) as runs from recognised group by visit),
+            open_run as (select run from run_identity anti join recognised using (run)),
+            pair as (
+                select run, visit from recognised
+                semi join (select visit from claimed where runs = 1) using (visit)
+                semi join (select run from run_identity where could_be) using (run)
+                union all
+                {_fitting_sql("select run from run_identity where could_be", handover)}
+            ),
+            rival as (
+                select visit, count(distinct run) as runs
+                from ({_fitting_sql("from open_run", handover, visits="select distinct visit from pair")})
+                group by visit
+            ),
+            judged as (
+                select run, visit,
+                    min(r.client_id) over (partition by run) = max(r.client_id) over (partition by run)
+                        and max(coalesce(rival.runs, 0)) over (partition by run) = if(open_run.run is null, 0, 1)
+                        as is_alone
+                from pair
+                inner join handover_visit as r on r.rowid = visit
+                left join rival using (visit)
+                left join open_run using (run)
+            )
+            select '{giver.name}', l.client_id, '{taker.name}', r.client_id, bool_or(is_alone)
+            from judged
+            inner join handover_run as l on l.rowid = run
+            inner join handover_visit as r on r.rowid = visit
+            group by l.client_id, r.client_id
+            """
+        ).fetchall()
+
+
+def _handing_over(
+    con: DuckDBPyConnection, sources: Sequence[Source]
+) -> Iterator[tuple[Source, Source, Handover]]:
     by_name = {source.name: source for source in sources}
     there = {name for (name,) in con.execute("select table_name from duckdb_tables()").fetchall()}
     for giver in sources:
         taker = by_name.get(giver.handover.to) if giver.handover else None
-        if giver.handover and taker and {f"{giver.name}_encounter", f"{taker.name}_encounter"} <= there:
-            _pair_encounters(con, giver, taker, giver.handover)
-            _recognise(con, giver, taker, profile)
-            _keep_tokens(con, giver, taker)
-    lists = ", ".join(
-        f"list(distinct token order by token) filter ({'' if 'trial' in column else 'not '}is_trial"
-        f"{' and is_alone' if 'alone' in column else ''}) as {column}"
-        for column in HANDOVER_COLUMNS
-    )
-    con.execute(
-        f"""
-        create or replace temp table handover_of_client as
-        select source, client_id, {lists} from handover_token group by source, client_id
-        """
-    ).fetchall()
-
-
-def _pair_encounters(con: DuckDBPyConnection, giver: Source, taker: Source, handover: Handover) -> None:
-    """Create the temporary table `encounter_pair` (run, giver, visit, taker): encounters whose times go together."""
-    con.execute(
-        f"""
-        create or replace temp table encounter_pair as
-        with run as ({_latest_sql(giver, "ended_at", handover.given_when)}),
-        visit as ({_latest_sql(taker, "started_at", handover.taken_when)})
-        select run.encounter_id as run, run.client_id as giver, visit.encounter_id as visit, visit.client_id as taker
-        from run inner join visit
-            on visit.at >= run.at - interval {handover.minutes_before} minutes
-            and visit.at <= run.at + interval {handover.minutes_after} minutes
-        """
-    ).fetchall()
+        if giver.handover and taker:
+            needed = {f"{each.name}_{what}" for each in (giver, taker) for what in ("encounter", "people")}
+            if needed <= there:
+                yield giver, taker, giver.handover
 
 
 def _latest_sql(source: Source, at: str, when: Mapping[str, Sequence[str]]) -> str:
-    """SQL: encounter_id, client_id and time `at` of the encounters whose latest version is as `when` says."""
+    """SQL: encounter_id, client_id and moment (`at`) of the encounters whose latest version is as `when` says."""
     conditions = [
         f"{column}::varchar in ({', '.join(repr(value) for value in values)})"
         for column, values in when.items()
     ]
+    told = " and ".join([f"{at} is not null", *conditions])
     needed = ", ".join(["encounter_id", "client_id", at, *when])
     return f"""
-        select encounter_id, client_id, {at} as at
+        select encounter_id, client_id, {at} as moment
         from (
             select {needed} from {source.name}_encounter
+            semi join (select encounter_id from {source.name}_encounter where {told}) using (encounter_id)
             qualify row_number() over (partition by encounter_id order by month desc, row_number desc) = 1
         )
-        where {" and ".join([f"{at} is not null", *conditions])}
+        where {told}
         """
 
 
-def _recognise(con: DuckDBPyConnection, giver: Source, taker: Source, profile: str) -> None:
-    """Create the temporary table `handover_pair`: the columns of `encounter_pair`, is_recognised (both sides agree on
-    what tells people apart) and could_be (the giver's client has a birth date).
+def _recognise(
+    con: DuckDBPyConnection, giver: Source, taker: Source, handover: Handover, profile: str
+) -> None:
+    """Create temporary tables; a run and a visit are known by the rowid of their encounter:
 
-    Clients that are known to be of different sexes make no pair.
+    - `handover_run`, `handover_visit`: encounter_id, client_id, moment (when the one ended, the other started).
+    - `run_identity`, `visit_identity`: run or visit, moment, sexes (1 for F, 2 for M, 3 for both, 0 for neither), keys
+      (numbers of what tells people apart), could_be (whether a birth date is known that is no likely default).
+    - `recognised` (run, visit): pairs whose times fit and which have a key in common.
     """
+    columns = _RECOGNISED_BY[profile]
     keys = ", ".join(
-        f"if({' and '.join(f'{column} is not null' for column in columns)}, hash({number}, {', '.join(columns)}), null)"
-        for number, columns in enumerate(_RECOGNISED_BY[profile])
+        f"if({' and '.join(f'{column} is not null' for column in of)}, hash({number}, {', '.join(of)}), null)"
+        for number, of in enumerate(columns)
     )
     could_be = " and ".join(
-        [
-            "not coalesce(birth_date_suspect, false)",
-            *(f"{column} is not null" for column in _RECOGNISED_BY[profile][0]),
-        ]
+        ["not coalesce(birth_date_suspect, false)", *(f"{column} is not null" for column in columns[0])]
     )
-    sides = ", ".join(
-        f"""
-        {side}_identity as (
-            select client_id as {side}, flatten(list([{keys}])) as keys, bool_or({could_be}) as could_be,
-                list(distinct sex) filter (sex in ('F', 'M')) as sexes
-            from {source.name}_people
-            where client_id in (select {side} from encounter_pair)
-            group by client_id
-        )
-        """
-        for side, source in (("giver", giver), ("taker", taker))
-    )
-    con.execute(
-        f"""
-        create or replace temp table handover_pair as
-        with {sides}
-        select run, giver, visit, taker,
-            list_has_any(
-                list_filter(l.keys, lambda key: key is not null), list_filter(r.keys, lambda key: key is not null)
-            ) as is_recognised,
-            l.could_be
-        from encounter_pair
-        inner join giver_identity as l using (giver)
-        inner join taker_identity as r using (taker)
-        where coalesce(list_has_any(l.sexes, r.sexes), true)
-        """
-    ).fetchall()
-
-
-def _keep_tokens(con: DuckDBPyConnection, giver: Source, taker: Source) -> None:
-    """Add to `handover_token` the handovers of `handover_pair` and the trials.
-
-    A run or a visit that was recognised fits only what it was recognised with. In its trial a run counts as not
-    recognised, and all others as they are.
-    """
-    con.execute(
-        f"""
-        create or replace temp table found_handover as
-        with claim as (select visit, count(distinct run) as runs from handover_pair where is_recognised group by visit),
-        judged as (
-            select handover_pair.*, coalesce(runs, 0) as runs_recognised,
-                bool_or(is_recognised) over (partition by run) as run_is_recognised
-            from handover_pair left join claim using (visit)
-        ),
-        open_visit as (
-            select visit, count(distinct run) as open_runs from judged where not run_is_recognised group by visit
-        ),
-        fitting as (
-            select run, giver, visit, taker, false as is_trial,
-                min(taker) over (partition by run) = max(taker) over (partition by run)
-                    and min(giver) over (partition by visit) = max(giver) over (partition by visit) as is_alone
-            from judged
-            where is_recognised or (not run_is_recognised and runs_recognised = 0)
-        ),
-        trial as (
-            select run, giver, visit, taker, true as is_trial,
-                min(taker) over (partition by run) = max(taker) over (partition by run)
-                    and max(coalesce(open_runs, 0)) over (partition by run) = if(run_is_recognised, 0, 1)
-                    as is_alone
-            from judged left join open_visit using (visit)
-            where could_be and runs_recognised = if(is_recognised, 1, 0)
-        )
-        select
-            (md5_number_lower('{giver.name}|' || run) >> 4)::bigint as token, giver, taker, is_trial, is_alone
-        from (from fitting union all from trial)
-        """
-    ).fetchall()
-    for side, source in (("giver", giver), ("taker", taker)):
+    for side, source, at, when in (
+        ("run", giver, "ended_at", handover.given_when),
+        ("visit", taker, "started_at", handover.taken_when),
+    ):
+        con.execute(
+            f"create or replace temp table handover_{side} as {_latest_sql(source, at, when)}"
+        ).fetchall()
         con.execute(
             f"""
-            insert into handover_token
-            select distinct '{source.name}', {side}, token, is_trial, is_alone from found_handover
+            create or replace temp table {side}_identity as
+            select handover_{side}.rowid as {side}, any_value(moment) as moment, flatten(list([{keys}])) as keys,
+                bit_or(case sex when 'F' then 1 when 'M' then 2 else 0 end) as sexes, bool_or({could_be}) as could_be
+            from handover_{side} inner join {source.name}_people using (client_id)
+            group by handover_{side}.rowid
             """
         ).fetchall()
+    days = ", ".join(f"{each('moment', handover)}::date" for each in (_earliest, _latest))
+    con.execute(
+        f"""
+        create or replace temp table recognised as
+        with run_key as (
+            select run, moment, sexes, unnest(keys) as key, unnest(list_distinct([{days}])) as day from run_identity
+        ),
+        visit_key as (select visit, moment, sexes, unnest(keys) as key, moment::date as day from visit_identity)
+        select distinct run, visit
+        from run_key as l inner join visit_key as r using (key, day)
+        where {_FITS.format(earliest=_earliest("l.moment", handover), latest=_latest("l.moment", handover))}
+        """
+    ).fetchall()
+
+
+_FITS = "r.moment >= {earliest} and r.moment <= {latest} and (l.sexes = 0 or r.sexes = 0 or l.sexes & r.sexes <> 0)"
+"""SQL: the visit r starts as the run l ends, and the two are not known to be of different sexes."""
+
+
+def _earliest(moment: str, handover: Handover) -> str:
+    return f"({moment} - interval {handover.minutes_before} minutes)"
+
+
+def _latest(moment: str, handover: Handover) -> str:
+    return f"({moment} + interval {handover.minutes_after} minutes)"
+
+
+def _fitting_sql(
+    runs: str,
+    handover: Handover,
+    visits: str = "select visit from visit_identity anti join recognised using (visit)",
+) -> str:
+    """SQL: run and visit of the pairs that fit, of these `runs` and these `visits`: those that nobody was recognised
+    in."""
+    hours = ", ".join(f"date_trunc('hour', {each('moment', handover)})" for each in (_earliest, _latest))
+    return f"""
+        select run, visit
+        from (
+            select *, unnest(generate_series({hours}, interval 1 hour)) as hour
+            from run_identity semi join ({runs}) as chosen using (run)
+        ) as l
+        inner join (
+            select *, date_trunc('hour', moment) as hour
+            from visit_identity semi join ({visits}) as open_visit using (visit)
+        ) as r using (hour)
+        where {_FITS.format(earliest=_earliest("l.moment", handover), latest=_latest("l.moment", handover))}
+        """

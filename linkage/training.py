@@ -31,6 +31,7 @@ from linkage.calibration import (
 )
 from linkage.clustering import LinkEstimate, estimate_links
 from linkage.errors import UsageError
+from linkage.handover import find_trials
 from linkage.measures import count_levels, drifting_pairs_sql
 from linkage.model import (
     Comparison,
@@ -56,6 +57,7 @@ from linkage.scoring import (
     scored_pairs_sql,
     unnumbered_pairs_sql,
 )
+from linkage.source import declared_sources
 from linkage.trials import learn_handovers
 from linkage.without_numbers import Stratum, calibrate_without_numbers
 
@@ -91,7 +93,7 @@ def train(
     target_precision: float = 0.99,
     largest_block: int = LARGEST_BLOCK,
 ) -> Model:
-    """Learn a model from the table `source_record`.
+    """Learn a model from the table `source_record` (and, what a handover is worth, from people and encounters).
 
     `max_pairs` caps the pairs of each step that looks at pairs; `target_precision` is the estimated
     precision of links for which the default threshold is chosen. The same records and the same seed give
@@ -99,8 +101,9 @@ def train(
 
     Raises UsageError, in a sentence, when there is nothing to learn from.
     """
+    profile = recorded_profile(con, "source_record").name
+    find_trials(con, list(declared_sources().values()), profile)
     with workbench(con) as warehouse, _quiet_splink():
-        profile = recorded_profile(con, f"{warehouse}.source_record").name
         with step("preparing source records"):
             records = build_compared_record(con, warehouse)
         with step("estimating how many pairs are one person"):

@@ -42,13 +42,11 @@ def learn_handovers(
     all_pairs = records * (records - 1) / 2
     levels, accounts = {}, []
     for level, of_level in {"alone": "is_alone", "among_several": "not is_alone"}.items():
-        pairs = con.execute(
-            f"select count(*) from ({_pairs_sql(warehouse, '')}) where {of_level}"
-        ).fetchall()[0][0]
+        pairs = con.execute(f"select count(*) from ({_found_sql()}) where {of_level}").fetchall()[0][0]
         con.execute(
             f"""
             create or replace table candidate_pair as
-            with trial as (select * from ({_pairs_sql(warehouse, "trial_")}) where {of_level})
+            with trial as (select * from ({_trials_sql(warehouse)}) where {of_level})
             select record_number_l, record_number_r, 0::utinyint as rule from trial
             where hash(record_number_l, record_number_r, {seed}) % greatest((select count(*) from trial), 1)
                 < {max_pairs}
@@ -98,24 +96,36 @@ def share_of_one_person(log_odds: npt.NDArray[np.float64]) -> float:
     return share
 
 
-def _pairs_sql(warehouse: str, kind: str) -> str:
-    """SQL: pairs of records of two clients that share a handover (`kind` "") or a trial ("trial_"), once, and whether
-    one of those they share fits nobody else."""
-    sides = {
-        side: f"""
-        select record_number as record_number_{side}, client_number as client_{side}, token,
-            coalesce(list_contains(handover_{kind}alone_tokens, token), false) as is_alone
+def _found_sql() -> str:
+    """SQL: pairs of records of two clients that share a handover, once, and whether one of those they share fits nobody
+    else."""
+    told = """
+        select record_number, client_number, token,
+            coalesce(list_contains(handover_alone_tokens, token), false) as is_alone
         from (
-            select record_number, client_number, handover_{kind}alone_tokens, unnest(handover_{kind}tokens) as token
-            from (select record_number, client_number, source_record_id from compared_record)
-            inner join {warehouse}.source_record using (source_record_id)
+            select record_number, client_number, handover_alone_tokens, unnest(handover_tokens) as token
+            from compared_record
         )
         """
-        for side in "lr"
-    }
     return f"""
-    select record_number_l, record_number_r, bool_or(l.is_alone) as is_alone
-    from ({sides["l"]}) as l inner join ({sides["r"]}) as r using (token)
-    where record_number_l < record_number_r and client_l <> client_r
+    select l.record_number as record_number_l, r.record_number as record_number_r, bool_or(l.is_alone) as is_alone
+    from ({told}) as l inner join ({told}) as r using (token)
+    where l.record_number < r.record_number and l.client_number <> r.client_number
     group by all
+    """
+
+
+def _trials_sql(warehouse: str) -> str:
+    """SQL: the pairs of records of the clients of `handover_trial`."""
+    numbered = f"""
+        select record_number, source, client_id
+        from (select record_number, source_record_id from compared_record)
+        inner join {warehouse}.source_record using (source_record_id)
+        """
+    return f"""
+    select least(l.record_number, r.record_number) as record_number_l,
+        greatest(l.record_number, r.record_number) as record_number_r, is_alone
+    from handover_trial
+    inner join ({numbered}) as l on l.source = source_l and l.client_id = client_id_l
+    inner join ({numbered}) as r on r.source = source_r and r.client_id = client_id_r
     """

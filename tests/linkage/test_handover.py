@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from linkage.handover import HANDOVER_COLUMNS
+from linkage.handover import HANDOVER_COLUMNS, find_trials
 from linkage.records import build_source_record
 from linkage.source import declared_sources
 from tests.linkage.invented import (
@@ -44,7 +44,7 @@ class Contact:
 
 
 def handovers(con, runs, visits):
-    """For each kind of token, the pairs (run's client, visit's client) that share one."""
+    """By kind, the pairs (run's client, visit's client) that share a token, and the trials."""
     rows = [Delivered(source="ems", client_id=each.client_id, identity=each.who) for each in runs]
     rows += [Delivered(source="hospital", client_id=each.client_id, identity=each.who) for each in visits]
     load(con, rows)
@@ -61,7 +61,14 @@ def handovers(con, runs, visits):
             strict=True,
         )
     }
-    found = {}
+    find_trials(con, SOURCES, "standard")
+    trials = con.execute("select client_id_l, client_id_r, is_alone from handover_trial").fetchall()
+    found = {
+        "trial": {(known["ems", left], known["hospital", right]) for left, right, _ in trials},
+        "trial_alone": {
+            (known["ems", left], known["hospital", right]) for left, right, alone in trials if alone
+        },
+    }
     for column in HANDOVER_COLUMNS:
         pairs = con.execute(
             f"""
@@ -135,7 +142,9 @@ def test_without_encounters_nobody_is_handed_over(con):
     load(con, [Delivered(source="ems", client_id="run", identity=NAMELESS)])
     build_source_record(con, SOURCES)
     columns = ", ".join(f"count({column})" for column in HANDOVER_COLUMNS)
-    assert con.execute(f"select {columns} from source_record").fetchall() == [(0, 0, 0, 0)]
+    assert con.execute(f"select {columns} from source_record").fetchall() == [(0, 0)]
+    find_trials(con, SOURCES, "standard")
+    assert con.execute("select count(*) from handover_trial").fetchall() == [(0,)]
 
 
 def in_plain_python(runs, visits):

@@ -35,14 +35,11 @@ def test_the_trials_are_as_right_as_they_are_thought_to_be(linked_county):
     linked_county.con.register("truth", linked_county.truth.to_arrow())
     trials, right = linked_county.con.execute(
         """
-        with told as (
-            select distinct source, client_id, unnest(handover_trial_alone_tokens) as token from source_record
-        )
-        select count(*), count(*) filter (lt.truth_id = rt.truth_id)
-        from told as l inner join told as r using (token)
-        inner join truth as lt on lt.source = l.source and lt.client_id = l.client_id
-        inner join truth as rt on rt.source = r.source and rt.client_id = r.client_id
-        where l.source = 'ems' and r.source = 'hospital'
+        select count(*), count(*) filter (l.truth_id = r.truth_id)
+        from handover_trial
+        inner join truth as l on l.source = source_l and l.client_id = client_id_l
+        inner join truth as r on r.source = source_r and r.client_id = client_id_r
+        where is_alone
         """
     ).fetchall()[0]
     linked_county.con.unregister("truth")
