@@ -28,7 +28,7 @@ from tests.pipelines.simulated_county import SimulatedCounty, open_release
 NOW = dt.datetime(2026, 1, 20, tzinfo=dt.UTC)
 TODAY = dt.date(2026, 1, 20)
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("retraction")]
+pytestmark = pytest.mark.slow
 
 
 def tombstone(client, **known):
