@@ -11,7 +11,16 @@ from pathlib import Path
 
 _DRAFT_OF_A_PROCESS = re.compile(r"\..+\.(?P<process>[0-9]+)")
 _DRAFT_OF_A_RUN = re.compile(r"\..+\.draft|\.newest|\..+\.json")
-_IN_FOLDERS = ("models", "quality_docs", "quarantine", "releases", "returns", "review", "run_summaries")
+_IN_FOLDERS = (
+    "briefs",
+    "models",
+    "quality_docs",
+    "quarantine",
+    "releases",
+    "returns",
+    "review",
+    "run_summaries",
+)
 SPILL = ".spill"
 
 

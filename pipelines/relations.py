@@ -10,7 +10,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from graphlib import TopologicalSorter
 from importlib import resources
 
@@ -207,16 +207,28 @@ def describe(connection: DuckDBPyConnection, relation: Relation) -> None:
 
 def column_lineage(connection: DuckDBPyConnection, relation: Relation) -> dict[str, list[tuple[str, str]]]:
     """For each column of a relation, the (table, column) pairs of its inputs that it comes from."""
+    known = connection.execute(
+        "select table_name, column_name, data_type from duckdb_columns() "
+        "where not internal and table_name in (select unnest(?)) order by all",
+        [relation.inputs],
+    ).fetchall()
+    origins = _origins_by_column(relation.query, tuple(known))
+    return {column: list(origins[column]) for column in relation.columns if column in origins}
+
+
+@lru_cache(maxsize=128)
+def _origins_by_column(
+    query: str, known: tuple[tuple[str, str, str], ...]
+) -> dict[str, list[tuple[str, str]]]:
+    """Where the columns of a query come from; known are (table, column, type). Takes longer than many a query."""
     schema: dict[str, dict[str, str]] = {}
-    for table, column, data_type in connection.execute(
-        "select table_name, column_name, data_type from duckdb_columns() where not internal"
-    ).fetchall():
+    for table, column, data_type in known:
         schema.setdefault(table, {})[column] = data_type
     try:
-        roots = lineage(None, relation.query, schema=schema, dialect="duckdb", trim_selects=False)
+        roots = lineage(None, query, schema=schema, dialect="duckdb", trim_selects=False)
     except sqlglot.errors.SqlglotError:
         return {}
-    return {column: sorted(_origins(roots[column])) for column in relation.columns if column in roots}
+    return {column: sorted(_origins(root)) for column, root in roots.items()}
 
 
 def _origins(root: Node) -> set[tuple[str, str]]:

@@ -1,9 +1,10 @@
 """Dagster's history of a workspace's runs, kept in the workspace, and quick to write.
 
 Dagster opens the file anew for every event, compiles the statement anew, and waits for the disk twice, at the
-commit and at the close. With a few hundred checks in a run that takes longer than the checks. `KeptOpenEventLog` keeps
-the files open instead. The history is a convenience (the warehouse and the releases do not depend on it), so it is
-written in SQLite's mode NORMAL: a loss of power may cost the last events, never the file.
+commit and at the close; before it stores a check it opens the file once more, to see that there is a table for it.
+With a few hundred checks in a run that takes longer than the checks. `KeptOpenEventLog` keeps the files open instead
+and remembers which tables it saw. The history is a convenience (the warehouse and the releases do not depend on it),
+so it is written in SQLite's mode NORMAL: a loss of power may cost the last events, never the file.
 """
 
 import contextlib
@@ -59,6 +60,7 @@ class KeptOpenEventLog(SqliteEventLogStorage):
 
     def __init__(self, base_dir: str, inst_data: Any = None) -> None:
         self._engines: OrderedDict[str, Engine] = OrderedDict()
+        self._tables_seen: set[str] = set()
         super().__init__(base_dir, inst_data)
 
     @classmethod
@@ -73,6 +75,12 @@ class KeptOpenEventLog(SqliteEventLogStorage):
                 engine.dispose()
             self._engines.clear()
         super().dispose()
+
+    def has_table(self, table_name: str) -> bool:
+        """Whether the file that all runs share has the table; none is ever dropped."""
+        if table_name not in self._tables_seen and super().has_table(table_name):
+            self._tables_seen.add(table_name)
+        return table_name in self._tables_seen
 
     @contextlib.contextmanager
     def _connect(self, shard: str) -> Iterator[Connection]:

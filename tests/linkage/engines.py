@@ -22,9 +22,6 @@ ONE_MACHINE = {
     "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1",
 }
 
-on_one_worker = pytest.mark.xdist_group("spark")
-"""One Java machine for all tests in one process: it keeps the settings that it started with."""
-
 
 def skip_without_spark() -> None:
     """Skip, or fail where FAMILIAR_FACES_REQUIRE_SPARK is 1, and say aloud that nothing was tested."""

@@ -23,7 +23,6 @@ from tests.linkage.engines import (
     decide_against_the_records,
     differing_rows,
     of_spark,
-    on_one_worker,
     same_pairs,
     skip_without_spark,
     start_spark_locally,
@@ -81,13 +80,11 @@ def copy_of_source_record(county: duckdb.DuckDBPyConnection, con: duckdb.DuckDBP
     con.execute("create table source_record as select * from rows").fetchall()
 
 
-@on_one_worker
 @pytest.mark.slow
 def test_both_engines_give_the_same_scored_pairs(linked_county, on_spark):
     assert same_pairs(linked_county.con, on_spark.out / "scored_pair", profile="standard") > 3_000
 
 
-@on_one_worker
 @pytest.mark.slow
 @pytest.mark.parametrize("table", ["scored_pair", "cluster", "rejected_union"])
 def test_the_tables_of_spark_have_the_columns_of_the_warehouse(linked_county, on_spark, table):
@@ -99,7 +96,6 @@ def test_the_tables_of_spark_have_the_columns_of_the_warehouse(linked_county, on
     assert described[0] == described[1]
 
 
-@on_one_worker
 @pytest.mark.slow
 @pytest.mark.parametrize("table", ["cluster", "rejected_union"])
 def test_both_engines_give_the_same_clusters(linked_county, on_spark, table):
@@ -108,7 +104,6 @@ def test_both_engines_give_the_same_clusters(linked_county, on_spark, table):
     assert con.execute(f"select count(*) from {table}").fetchall()[0][0] > 0
 
 
-@on_one_worker
 @pytest.mark.slow
 def test_the_command_tells_what_it_did(linked_county, on_spark):
     assert f"{linked_county.scoring.records:,} source records" in on_spark.printed
@@ -116,13 +111,11 @@ def test_the_command_tells_what_it_did(linked_county, on_spark):
     assert linked_county.model.version in on_spark.printed
 
 
-@on_one_worker
 @pytest.mark.slow
 def test_records_that_are_not_there_are_said_in_a_sentence(on_spark):
     assert "nowhere is not the table source_record as Parquet" in on_spark.complaint
 
 
-@on_one_worker
 @pytest.mark.slow
 def test_both_engines_leave_out_the_same_large_blocks(linked_county, on_spark):
     with duckdb.connect() as con:

@@ -26,13 +26,12 @@ from tests.linkage.engines import (
     ONE_MACHINE,
     decide_against_the_records,
     differing_rows,
-    on_one_worker,
     same_pairs,
     skip_without_spark,
 )
 from tests.pipelines.commands import start
 
-pytestmark = [on_one_worker, pytest.mark.slow, pytest.mark.endurance]
+pytestmark = [pytest.mark.slow, pytest.mark.endurance]
 
 _SECONDS_TO_START = 90
 _SECONDS_TO_LINK = 420

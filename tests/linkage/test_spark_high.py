@@ -13,7 +13,6 @@ from linkage.training import train
 from tests.linkage.engines import (
     decide_against_the_records,
     differing_rows,
-    on_one_worker,
     same_pairs,
     skip_without_spark,
     start_spark_locally,
@@ -22,7 +21,7 @@ from tests.linkage.invented import invented_county
 from tests.linkage.invented_high import load_high
 from tests.pipelines.commands import familiar_faces
 
-pytestmark = [on_one_worker, pytest.mark.slow]
+pytestmark = pytest.mark.slow
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,7 @@
 """Every file of sql/ is what its header says, and a file that is not is refused with a sentence."""
 
 import re
+from dataclasses import replace
 from importlib import resources
 
 import duckdb
@@ -112,6 +113,20 @@ def test_lineage_names_the_columns_that_a_column_is_made_of(built):
     lineage = column_lineage(connection, load_relations()["person"])
     assert ("source_record", "birth_year") in lineage["age"]
     assert ("encounter", "started_at") in lineage["first_seen"]
+
+
+def test_lineage_follows_the_columns_that_the_inputs_have(built):
+    relation = replace(
+        load_relations()["person"], inputs=("one", "two"), columns={"a": ""}, query="select a from one, two"
+    )
+    found = []
+    for holder, other in (("one", "two"), ("two", "one")):
+        with duckdb.connect() as connection:
+            connection.execute(
+                f"create table {holder} (a integer); create table {other} (b integer)"
+            ).fetchall()
+            found.append(column_lineage(connection, relation))
+    assert found == [{"a": [("one", "a")]}, {"a": [("two", "a")]}]
 
 
 def test_inputs_come_before_what_is_made_from_them():

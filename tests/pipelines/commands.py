@@ -45,10 +45,10 @@ def familiar_faces(*arguments: object) -> Finished:
     return Finished(int(ended.value.code or 0), out.getvalue(), err.getvalue())
 
 
-def start(*arguments: object, before: str = "") -> subprocess.Popen[str]:
-    """Start a command in a process of its own; `before` is Python that the process runs first."""
+def start(*arguments: object) -> subprocess.Popen[str]:
+    """Start a command in a process of its own."""
     listed = [str(argument) for argument in arguments]
-    program = f"{before}\nfrom pipelines.cli import main\nmain({listed!r})"
+    program = f"from pipelines.cli import main\nmain({listed!r})"
     return subprocess.Popen(
         [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )

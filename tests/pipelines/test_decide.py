@@ -150,7 +150,6 @@ def test_persons_that_break_a_decision_stop_the_run_and_every_later_release(
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("finished county")
 def test_the_next_runs_keep_to_what_was_decided(tiny_county, tmp_path):
     county = tiny_county.copy(tmp_path / "workspace")
     ((*together,),) = county.rows(

@@ -18,7 +18,7 @@ from quality.desk.snapshot import opened_snapshot
 from quality.desk.stewards import issue_token
 from tests.quality.desk.invented_cases import served
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("finished county")]
+pytestmark = pytest.mark.slow
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]

@@ -9,7 +9,7 @@ from pipelines.releases.release import current_release, list_releases, verify
 from pipelines.run import refresh
 from tests.pipelines.simulated_county import open_release, tables
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("finished county")]
+pytestmark = pytest.mark.slow
 
 
 def test_every_delivered_row_was_accepted_or_quarantined(finished_county):

@@ -2,13 +2,17 @@
 
 import shutil
 import signal
+import time
 
 import polars as pl
 import pytest
 
+import pipelines.assets.deliveries
+from pipelines.ingest import promote
 from pipelines.releases.release import current_release, list_releases, verify
-from tests.pipelines.commands import familiar_faces, start
+from tests.pipelines.commands import familiar_faces
 from tests.pipelines.simulated_county import OTHER_PROJECT_KEY, SimulatedCounty
+from tests.reliability.trial import die, die_at, run_trial, started
 
 pytestmark = pytest.mark.slow
 
@@ -139,25 +143,26 @@ def test_two_runs_at_once_are_refused(county):
             assert "Another run" in refused.complaint
 
 
-DIE = "import os; os.kill(os.getpid(), 9)"
+def die_in_the_middle_of_a_promotion():
+    class Dying:
+        def __init__(self, connection):
+            self.connection = connection
+
+        def execute(self, sql):
+            if sql.startswith("insert into delivery"):
+                die()
+            return self.connection.execute(sql)
+
+    pipelines.assets.deliveries.promote = lambda connection, source: promote(Dying(connection), source)
+
+
 KILLED_IN = {
-    "the middle of a promotion": (
-        "import duckdb, os, pipelines.ingest as at\n"
-        "promote = at.promote\n"
-        "class Dying:\n"
-        "    def __init__(self, connection): self.connection = connection\n"
-        "    def execute(self, sql):\n"
-        "        if sql.startswith('insert into delivery'): os.kill(os.getpid(), 9)\n"
-        "        return self.connection.execute(sql)\n"
-        "import pipelines.assets.deliveries as assets\n"
-        "assets.promote = lambda connection, source: promote(Dying(connection), source)"
-    ),
-    "the copying of a release": (
-        f"import pipelines.releases.release as at\nat._copy_comments = lambda *_: exec({DIE!r})"
-    ),
-    "the moment before a release becomes current": (
-        f"import pipelines.releases.release as at\nat._point_current_at = lambda *_: exec({DIE!r})"
-    ),
+    "the middle of a promotion": {"disturb": die_in_the_middle_of_a_promotion},
+    "the copying of a release": {"disturb": die_at, "argument": "pipelines.releases.release:_copy_comments"},
+    "the moment before a release becomes current": {
+        "disturb": die_at,
+        "argument": "pipelines.releases.release:_point_current_at",
+    },
 }
 KILLED_AFTER = ("  person_crosswalk:",)
 
@@ -166,9 +171,8 @@ def test_a_run_that_is_killed_anywhere_is_repaired_by_running_again(county, undi
     before = current_id(county)
     county.deliver(county.months[2])
     for where, dying in KILLED_IN.items():
-        killed = start("run", "--workspace", county.workspace.root, before=dying)
-        _, err = killed.communicate()
-        assert killed.returncode == -signal.SIGKILL, f"{where}: {err}"
+        killed = run_trial(county.workspace.root, **dying)
+        assert killed.code == -signal.SIGKILL, f"{where}: {killed.said}"
         assert current_id(county) == before, where
         if where == "the middle of a promotion":
             for line in KILLED_AFTER:
@@ -182,10 +186,8 @@ def test_a_run_that_is_killed_anywhere_is_repaired_by_running_again(county, undi
 
 
 def kill_after(line, county):
-    running = start("run", "--workspace", county.workspace.root)
-    for said in running.stderr:
-        if said.startswith(line):
-            running.kill()
-            break
-    running.communicate()
-    assert running.returncode == -signal.SIGKILL
+    running = started(county.workspace.root)
+    while line not in running.said:
+        assert running.child.is_alive(), running.said
+        time.sleep(0.02)
+    assert running.kill_after(0) == -signal.SIGKILL

@@ -87,7 +87,6 @@ def ask(release, query):
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("finished county")
 def test_a_declared_crisis_line_reaches_the_release(released):
     (calls, intercepts) = ask(
         released,
@@ -109,7 +108,6 @@ def test_a_declared_crisis_line_reaches_the_release(released):
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("finished county")
 def test_callers_are_linked_to_their_records_elsewhere(released):
     assert ask(
         released,
@@ -118,7 +116,6 @@ def test_callers_are_linked_to_their_records_elsewhere(released):
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("finished county")
 def test_a_source_with_any_name_reaches_the_release_with_its_own_columns(released):
     assert ask(released, "select distinct kind from encounter where source = 'sobering_center'") == [
         ("sobering_stay",)
@@ -138,7 +135,6 @@ def test_a_source_with_any_name_reaches_the_release_with_its_own_columns(release
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("finished county")
 def test_a_county_without_further_sources_has_no_measures_of_them_and_no_details(finished_county):
     assert finished_county.rows("from diversion_measure") == []
     assert finished_county.rows("from encounter_detail") == []

@@ -12,7 +12,7 @@ from quality.data_docs import LINKAGE_REPORT_NAME
 from tests.browser import opened_page
 from tests.pipelines.simulated_county import open_release
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("finished county")]
+pytestmark = pytest.mark.slow
 
 
 def test_a_run_leaves_the_report_beside_the_quality_pages(finished_county):

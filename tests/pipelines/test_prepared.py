@@ -13,7 +13,7 @@ from quality.sign_off import record_sign_off, sign_offs
 from quality.suite import select_suites
 from tests.pipelines.commands import familiar_faces
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("finished county")]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from sample_data.tiny_county import TINY_COUNTY
 from tests.pipelines.commands import familiar_faces
 from tests.pipelines.simulated_county import SimulatedCounty, tables
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("planted county")]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from pipelines.disclosure.table import Counts
 from pipelines.releases.release import current_release
 from tests.pipelines.attacker import LEAST, learned, secrets, shown
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("finished county")]
+pytestmark = pytest.mark.slow
 
 
 @dataclass

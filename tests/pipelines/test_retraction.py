@@ -24,11 +24,12 @@ from pipelines.retraction import recall, releases_to_recall, withdraw
 from pipelines.run import refresh
 from sample_data.tiny_county import TINY_COUNTY
 from tests.pipelines.simulated_county import SimulatedCounty, open_release
+from tests.reliability.trial import run_trial
 
 NOW = dt.datetime(2026, 1, 20, tzinfo=dt.UTC)
 TODAY = dt.date(2026, 1, 20)
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("retraction")]
+pytestmark = pytest.mark.slow
 
 
 def tombstone(client, **known):
@@ -75,6 +76,12 @@ def retracted(tiny_county, tmp_path_factory):
     )
     refresh(county.workspace)
     return county, jail, hospital, person
+
+
+def refresh_without_checks(county):
+    """A run of what other tests here have run with every check of quality."""
+    ran = run_trial(county.workspace.root)
+    assert ran.code == 0, ran.said
 
 
 def files_that_hold(root: Path, text: str, *, but: set[str] = frozenset()):
@@ -189,7 +196,7 @@ def test_what_is_left_is_what_a_county_would_have_that_never_met_the_client(retr
     other = SimulatedCounty.new(tmp_path / "workspace", TINY_COUNTY)
     for folder in ("models", "landing"):
         shutil.copytree(county.workspace.root / folder, other.workspace.root / folder, dirs_exist_ok=True)
-    refresh(other.workspace)
+    refresh_without_checks(other)
     assert told_by_clients(county) == told_by_clients(other)
 
 
@@ -226,7 +233,7 @@ def test_a_later_delivery_that_holds_the_client_again_lets_it_in_nowhere(retract
     county.deliver(*months, sources=("jail",))
     assert files_that_hold(county.workspace.landing, jail)
     before = current_release(county.workspace).release_id
-    refresh(county.workspace)
+    refresh_without_checks(county)
     assert files_that_hold(county.workspace.landing, jail) == []
     assert tables_that_hold(county.workspace.warehouse, jail) == []
     assert current_release(county.workspace).release_id == before
@@ -250,7 +257,7 @@ def test_a_retraction_of_tomorrow_takes_nothing_out_today(tiny_county, tmp_path)
     tomorrow = dt.datetime.now(dt.UTC).date() + dt.timedelta(days=1)
     mark = Tombstone(source="jail", client_id=jail, effective_on=tomorrow)
     record_tombstones(county.workspace.stewardship, [mark], recorded_by="A", now=NOW)
-    refresh(county.workspace)
+    refresh_without_checks(county)
     assert files_that_hold(county.workspace.landing, jail)
     assert every_tombstone(county.workspace.stewardship)["erased_at"].to_list() == [None]
 
@@ -271,7 +278,7 @@ def test_a_run_killed_while_rewriting_a_delivery_is_finished_by_the_next(tiny_co
     folder = sorted((county.workspace.landing / "jail").glob("2*"))[0]
     folder.rename(folder.with_name(f".{folder.name}.with_retracted"))
     folder.with_name(f".{folder.name}.without_retracted").mkdir()
-    refresh(county.workspace)
+    refresh_without_checks(county)
     assert (folder / ENCOUNTERS_FILE).exists()
     assert [path.name for path in folder.parent.iterdir() if path.name.startswith(".")] == []
     assert files_that_hold(county.workspace.landing, jail) == []

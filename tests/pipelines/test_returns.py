@@ -13,7 +13,7 @@ from pipelines.releases.returns import PURPOSE, permitted_cohorts, write_returns
 from pipelines.settings import load_settings
 from tests.pipelines.simulated_county import AGENCY_KEYS, open_release
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("finished county")]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

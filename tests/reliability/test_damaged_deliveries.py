@@ -18,7 +18,7 @@ from tests.pipelines.simulated_county import tables
 from tests.pipelines.small_county import PROJECT_KEY, SmallCounty, encounter, person
 from tests.reliability.damage import CHANGES, PLANTED
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("reliability_deliveries")]
+pytestmark = pytest.mark.slow
 
 MONTH = "2024-03"
 DELIVERIES = 1000

@@ -30,7 +30,8 @@ def test_drafts_of_the_dead_and_of_runs_go_and_everything_else_stays(workspace):
     gone = (
         f".warehouse.duckdb.{DEAD}", f".registry.seed.{DEAD}", "models/.v1-00000000.json", "models/.newest",
         f"quality_docs/.index.html.{DEAD}", f"run_summaries/.page.md.{DEAD}", "review/.cases.sqlite.draft",
-        f"quarantine/jail/.2024-03.csv.{DEAD}", ".spill/duckdb_temp_storage-0.tmp",
+        f"quarantine/jail/.2024-03.csv.{DEAD}", f"briefs/.2024-04-01-a8b94693e8.html.{DEAD}",
+        ".spill/duckdb_temp_storage-0.tmp",
     )  # fmt: skip
     kept = (
         "models/newest", "models/v1-00000000.json", ".run.lock", f"quality_docs/.index.html.{os.getppid()}",

@@ -13,7 +13,7 @@ from tests.reliability.conftest import nothing_left_behind, outcome
 from tests.reliability.disturbances import jump_clock, run_on_a_full_disk
 from tests.reliability.trial import forked, pipe, run_trial, started
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("reliability_disturbed")]
+pytestmark = pytest.mark.slow
 
 _MIB = 2**20
 _PEOPLE = "select count(*), sum(hash(person)::hugeint)::varchar from person"

@@ -17,7 +17,7 @@ from tests.reliability.trial import (
     started,
 )
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("reliability_kills")]
+pytestmark = pytest.mark.slow
 
 SEED = 7
 MOMENTS = 50

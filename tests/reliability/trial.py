@@ -91,9 +91,9 @@ def run_trial(root, **options):
     return trial
 
 
-def started(root, *, command="run", said_as="said", **options):
-    """A command on the workspace at `root`, started."""
-    arguments = (command, "--workspace", str(root))
+def started(root, *, said_as="said", **options):
+    """`familiar-faces run` on the workspace at `root`, started."""
+    arguments = ("run", "--workspace", str(root))
     return Trial(arguments=arguments, said_file=root.with_name(f"{root.name}.{said_as}"), **options).start()
 
 
