@@ -43,13 +43,13 @@ def raw_folders(county: Path) -> dict[Source, Path]:
     return {source: county / "raw" / source.name / LAST_MONTH for source in declared_sources().values()}
 
 
-def simulate_county(county: Path, people_rows: int) -> None:
+def simulate_county(county: Path, people_rows: int, *, seed: int = SEED) -> None:
     """Simulate about `people_rows` rows of people and report how many there are."""
     started = time.perf_counter()
     simulated = simulate(
         people=round(people_rows / _PEOPLE_ROWS_PER_RESIDENT),
         months=MONTHS,
-        seed=SEED,
+        seed=seed,
         out=county,
         one_delivery=True,
     )

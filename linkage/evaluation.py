@@ -136,7 +136,7 @@ def client_groups(con: DuckDBPyConnection, *, as_of_year: int | None = None) -> 
     client of several categories is in each), missing and, where `as_of_year` is given, age_band.
 
     `missing` names what none of a client's records has (name, birth date, number: any digits of a Social Security
-    number). A client without a whole name and without a number can be linked by nobody; such pairs bound recall.
+    number). A client without a whole name and without a number is linked by a handover or by nobody.
     Ages are from the year of birth, so up to a year too high.
     """
     known = linkage_model(recorded_profile(con, "source_record").name).known
