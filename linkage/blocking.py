@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from duckdb import DuckDBPyConnection
 
@@ -29,13 +30,13 @@ slipped through, a shared number, or a rule too weak for the county's size. It i
 class RuleCount:
     """What one blocking rule brought: pairs that no earlier rule brought (`new_pairs`), blocks that were
     too large and left out, the records in them and the pairs lost (of which other rules may have brought
-    some).
+    some). `seconds` is None where all rules were looked up at once.
     """
 
     rule: str
     pairs: int
     new_pairs: int
-    seconds: float
+    seconds: float | None
     dropped_blocks: int
     dropped_records: int
     dropped_pairs: int
@@ -216,7 +217,7 @@ def find_candidate_pairs(
 
 
 def rule_counts(
-    rules: Sequence[str], found: Sequence[Mapping[str, float]], new_pairs: Mapping[int, int]
+    rules: Sequence[str], found: Sequence[Mapping[str, Any]], new_pairs: Mapping[int, int]
 ) -> list[RuleCount]:
     """One count per rule, from what was `found` for each (the other fields of `RuleCount`) and the pairs that no
     earlier rule brought, by the rule's position.
@@ -266,12 +267,12 @@ def blocked_records_sql(
         """
 
 
-def blocks_sql(blocked_records: str) -> str:
-    """SQL: block, records and pairs of every block that makes pairs."""
+def blocks_sql(blocked_records: str, *, by: str = "block") -> str:
+    """SQL: block, records and pairs of every block that makes pairs; `by` names the columns that make a block."""
     return f"""
-        select block, records, lacking * (lacking - 1) // 2 + lacking * (records - lacking) as pairs
-        from (select block, count(*) as records, count(*) filter (lacking) as lacking
-            from {blocked_records} group by block)
+        select {by}, records, lacking * (lacking - 1) // 2 + lacking * (records - lacking) as pairs
+        from (select {by}, count(*) as records, count(*) filter (lacking) as lacking
+            from {blocked_records} group by {by})
         where records > 1 and lacking > 0
         """
 

@@ -11,7 +11,6 @@ county file chooses: `everything` (the default) depends on nothing but its input
 were last counted.
 """
 
-import time
 from typing import TYPE_CHECKING
 
 from duckdb import CatalogException, DuckDBPyConnection
@@ -27,7 +26,7 @@ from linkage.blocking import (
     workbench,
 )
 from linkage.model import blocking_rules
-from linkage.progress import step, track
+from linkage.progress import step
 from linkage.scoring import HANDOVERS, WITHIN_COMPONENT, ScoringReport, scored_pairs_sql
 
 if TYPE_CHECKING:
@@ -130,67 +129,81 @@ def _find_changed_pairs(
         select source_record_id, {", ".join(sorted(blocked_by))}
         from keyed_record semi join changed_record using (source_record_id);
 
-        create table brought_pair (source_record_id_l bigint, source_record_id_r bigint, rule utinyint);
         """
     ).fetchall()
-    found: list[dict[str, float]] = []
-    for position, rule in enumerate(track(list(rules.values()), "blocking what changed")):
-        started = time.monotonic()
-        in_blocks = blocked_records_sql(
-            rule,
-            of="keyed_record",
-            record="source_record_id",
-            only_blocks="touched_block",
-            like="changed_keyed_record",
+    most_pairs = most_pairs_of(largest_block)
+    changed, touched = (
+        " union all ".join(
+            f"select {position}::utinyint as rule, * from ({each})"
+            for position, each in enumerate(of_each_rule)
         )
-        changed = blocked_records_sql(rule, of="changed_keyed_record", record="source_record_id")
-        con.execute(
-            f"""
-            create or replace table changed_block as {changed};
+        for of_each_rule in (
+            [
+                blocked_records_sql(rule, of="changed_keyed_record", record="source_record_id")
+                for rule in rules.values()
+            ],
+            [
+                blocked_records_sql(
+                    rule,
+                    of="keyed_record",
+                    record="source_record_id",
+                    only_blocks=f"(select block from touched_block where rule = {position})",
+                    like="changed_keyed_record",
+                )
+                for position, rule in enumerate(rules.values())
+            ],
+        )
+    )
+    con.execute(
+        f"""
+        create table changed_block as {changed};
 
-            create or replace table touched_block as select distinct block from changed_block;
+        create table touched_block as select distinct rule, block from changed_block;
 
-            create or replace table blocked_record as
-            {in_blocks};
-            """
-        ).fetchall()
-        con.execute(
+        create table blocked_record as {touched};
+
+        create table block as
+        select *, (rule, block) in (select (rule, block) from {warehouse}.dropped_block) as is_dropped
+        from ({blocks_sql("blocked_record", by="rule, block")});
+        """
+    ).fetchall()
+    of_rule = {
+        rule: numbers
+        for rule, *numbers in con.execute(
             f"""
-            create or replace table block as
-            select *, block in (select block from {warehouse}.dropped_block where rule = {position}) as is_dropped
-            from ({blocks_sql("blocked_record")})
-            """
-        ).fetchall()
-        too_large, dropped_blocks, dropped_records, dropped_pairs = con.execute(
-            f"""
-            select
-                count(*) filter (not is_dropped and pairs > {most_pairs_of(largest_block)}),
+            select rule,
+                count(*) filter (not is_dropped and pairs > {most_pairs}),
                 count(*) filter (is_dropped),
                 coalesce(sum(records) filter (is_dropped), 0),
                 coalesce(sum(pairs) filter (is_dropped), 0)
-            from block
+            from block group by rule
             """
-        ).fetchall()[0]
-        if too_large:
-            return None
-        pairs = con.execute(
-            f"""
-            insert into brought_pair
-            select least(l.source_record_id, r.source_record_id), greatest(l.source_record_id, r.source_record_id),
-                {position}
-            from blocked_record as l
-            inner join changed_block as r using (block)
-            left join (select source_record_id, true as is_changed from changed_record) as of_l
-                on of_l.source_record_id = l.source_record_id
-            where (l.lacking or r.lacking) and l.source_record_id <> r.source_record_id
-                and (of_l.is_changed is null or l.source_record_id < r.source_record_id)
-                and block in (select block from block where not is_dropped)
-            """
-        ).fetchall()[0][0]
+        ).fetchall()
+    }
+    if any(too_large for too_large, *_ in of_rule.values()):
+        return None
+    con.execute(
+        """
+        create table brought_pair as
+        select least(l.source_record_id, r.source_record_id) as source_record_id_l,
+            greatest(l.source_record_id, r.source_record_id) as source_record_id_r, rule
+        from blocked_record as l
+        inner join changed_block as r using (rule, block)
+        left join (select source_record_id, true as is_changed from changed_record) as of_l
+            on of_l.source_record_id = l.source_record_id
+        where (l.lacking or r.lacking) and l.source_record_id <> r.source_record_id
+            and (of_l.is_changed is null or l.source_record_id < r.source_record_id)
+            and (rule, block) not in (select (rule, block) from block where is_dropped)
+        """
+    ).fetchall()
+    pairs = dict(con.execute("select rule, count(*) from brought_pair group by rule").fetchall())
+    found = []
+    for position in range(len(rules)):
+        _, dropped_blocks, dropped_records, dropped_pairs = of_rule.get(position, (0, 0, 0, 0))
         found.append(
             {
-                "pairs": pairs,
-                "seconds": time.monotonic() - started,
+                "pairs": pairs.get(position, 0),
+                "seconds": None,
                 "dropped_blocks": dropped_blocks,
                 "dropped_records": dropped_records,
                 "dropped_pairs": dropped_pairs,

@@ -27,7 +27,7 @@ from scipy.sparse.csgraph import connected_components
 
 from linkage.blocking import build_compared_record, workbench
 from linkage.calibration import Calibration
-from linkage.model import Parameters, comparison
+from linkage.model import HANDOVER, Parameters, comparison
 from linkage.progress import step, track
 from linkage.scoring import scored_pairs_sql, tells_sql
 
@@ -112,7 +112,9 @@ def cluster(
         clients = _number_clients(con)
         must_link, cannot_link = _decided_pairs(con, decisions)
         pairs = _client_pairs(con, model.parameters)
-        component, cut = _components(clients, pairs, must_link, component_at)
+        component, cut = _components(
+            clients, pairs, must_link, component_at, max(component_at, min(stops.values()))
+        )
     with step("weighing pairs inside components"):
         weighed = _find_unweighed_pairs(con, component, pairs)
         if weighed:
@@ -148,7 +150,8 @@ thanks to its neighbours must be in one component with them.
 @dataclass(frozen=True, kw_only=True)
 class ClientPairs:
     """Pairs of clients a < b by number, the strongest match weight of their records, whether whole Social
-    Security numbers contradict each other, and whether anything that identifies a person can be compared at all.
+    Security numbers contradict each other, whether anything that identifies a person can be compared at all, and
+    whether that is nothing but a handover.
     """
 
     a: Integers
@@ -156,6 +159,7 @@ class ClientPairs:
     weight: Weights
     ssn_conflict: Flags
     tells: Flags
+    only_handover: Flags
 
 
 def _number_clients(con: DuckDBPyConnection) -> int:
@@ -201,7 +205,8 @@ def _client_pairs(con: DuckDBPyConnection, parameters: Parameters) -> ClientPair
         select least(l.client, r.client) as a, greatest(l.client, r.client) as b,
             max(match_weight) as weight,
             {_forbidding_conflict(parameters)} as ssn_conflict,
-            bool_or({tells_sql(parameters.profile)}) as tells
+            bool_or({tells_sql(parameters.profile)}) as tells,
+            not bool_or({tells_sql(parameters.profile, without=HANDOVER.name)}) as only_handover
         from scored_pair
         inner join client_of_record as l on l.source_record_id = source_record_id_l
         inner join client_of_record as r on r.source_record_id = source_record_id_r
@@ -217,6 +222,7 @@ def _client_pairs(con: DuckDBPyConnection, parameters: Parameters) -> ClientPair
         weight=np.round(np.asarray(found["weight"], dtype=np.float64)[order], 9),
         ssn_conflict=np.asarray(found["ssn_conflict"], dtype=np.bool_)[order],
         tells=np.asarray(found["tells"], dtype=np.bool_)[order],
+        only_handover=np.asarray(found["only_handover"], dtype=np.bool_)[order],
     )
 
 
@@ -245,14 +251,17 @@ def _decided_pairs(con: DuckDBPyConnection, decisions: pl.DataFrame | None) -> t
 
 
 def _components(
-    clients: int, pairs: ClientPairs, must_link: Integers, component_at: float
+    clients: int, pairs: ClientPairs, must_link: Integers, component_at: float, handover_at: float
 ) -> tuple[Integers, int]:
     """Each client's component, numbered by its first client, and how many components had to be cut.
+
+    Clients of whom nothing but a handover can be compared are in one component from the weight `handover_at`: no
+    company can make up for what it lacks, and who may be one of several people must not join them all.
 
     A component that is too large is found again among its heavier pairs, one unit of weight higher each
     time.
     """
-    inside = pairs.tells & (pairs.weight >= component_at)
+    inside = pairs.tells & (pairs.weight >= np.where(pairs.only_handover, handover_at, component_at))
     component = _connected(
         clients,
         np.concatenate([pairs.a[inside], must_link[:, 0]]),
@@ -368,7 +377,8 @@ def estimate_links(
     clients = _number_clients(con)
     nobody = np.empty((0, 2), np.int64)
     pairs = _client_pairs(con, parameters)
-    component, _ = _components(clients, pairs, nobody, min(link_weights) - _COMPONENT_MARGIN)
+    lowest = min(link_weights)
+    component, _ = _components(clients, pairs, nobody, lowest - _COMPONENT_MARGIN, lowest)
     if _find_unweighed_pairs(con, component, pairs):
         _weigh(con, "scored_pair", parameters, calibration)
         pairs = _client_pairs(con, parameters)

@@ -53,11 +53,14 @@ def find_handovers(con: DuckDBPyConnection, sources: Sequence[Source], profile: 
                 {_fitting_sql("select run from run_identity anti join recognised using (run)", handover)}
             )
             select (md5_number_lower('{giver.name}|' || l.encounter_id) >> 4)::bigint as token,
-                l.client_id as giver, r.client_id as taker,
-                min(r.client_id) over (partition by run) = max(r.client_id) over (partition by run)
-                    and min(l.client_id) over (partition by visit) = max(l.client_id) over (partition by visit)
-                    as is_alone
-            from fitting
+                l.client_id as giver, r.client_id as taker, is_alone
+            from (
+                select run, visit,
+                    min(r.client) over (partition by run) = max(r.client) over (partition by run)
+                        and min(l.client) over (partition by visit) = max(l.client) over (partition by visit)
+                        as is_alone
+                from fitting inner join run_identity as l using (run) inner join visit_identity as r using (visit)
+            )
             inner join handover_run as l on l.rowid = run
             inner join handover_visit as r on r.rowid = visit
             """
@@ -112,11 +115,11 @@ def find_trials(con: DuckDBPyConnection, sources: Sequence[Source], profile: str
             ),
             judged as (
                 select run, visit,
-                    min(r.client_id) over (partition by run) = max(r.client_id) over (partition by run)
+                    min(client) over (partition by run) = max(client) over (partition by run)
                         and max(coalesce(rival.runs, 0)) over (partition by run) = if(open_run.run is null, 0, 1)
                         as is_alone
                 from pair
-                inner join handover_visit as r on r.rowid = visit
+                inner join visit_identity using (visit)
                 left join rival using (visit)
                 left join open_run using (run)
             )
@@ -167,8 +170,9 @@ def _recognise(
     """Create temporary tables; a run and a visit are known by the rowid of their encounter:
 
     - `handover_run`, `handover_visit`: encounter_id, client_id, moment (when the one ended, the other started).
-    - `run_identity`, `visit_identity`: run or visit, moment, sexes (1 for F, 2 for M, 3 for both, 0 for neither), keys
-      (numbers of what tells people apart), could_be (whether a birth date is known that is no likely default).
+    - `run_identity`, `visit_identity`: run or visit, client (a number for it), moment, sexes (1 for F, 2 for M, 3
+      for both, 0 for neither), keys (numbers of what tells people apart), could_be (whether a birth date is known
+      that is no likely default).
     - `recognised` (run, visit): pairs whose times fit and which have a key in common.
     """
     columns = _RECOGNISED_BY[profile]
@@ -189,7 +193,8 @@ def _recognise(
         con.execute(
             f"""
             create or replace temp table {side}_identity as
-            select handover_{side}.rowid as {side}, any_value(moment) as moment, flatten(list([{keys}])) as keys,
+            select handover_{side}.rowid as {side}, any_value(hash(client_id)) as client,
+                any_value(moment) as moment, flatten(list([{keys}])) as keys,
                 bit_or(case sex when 'F' then 1 when 'M' then 2 else 0 end) as sexes, bool_or({could_be}) as could_be
             from handover_{side} inner join {source.name}_people using (client_id)
             group by handover_{side}.rowid

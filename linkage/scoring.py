@@ -201,9 +201,12 @@ def adjustment_weight_sql(parameters: Parameters) -> str:
     return f"case adjustment {branches or 'when null then 0 '}else 0 end"
 
 
-def tells_sql(profile: str) -> str:
-    """SQL over a row of `scored_pair`: whether anything that identifies a person can be compared."""
-    numbers = {each.column: each.identifying_numbers() for each in comparisons(profile)}
+def tells_sql(profile: str, *, without: str | None = None) -> str:
+    """SQL over a row of `scored_pair`: whether anything that identifies a person can be compared, the comparison
+    `without` aside."""
+    numbers = {
+        each.column: each.identifying_numbers() for each in comparisons(profile) if each.name != without
+    }
     return " or ".join(f"{column} in ({', '.join(map(str, of))})" for column, of in numbers.items() if of)
 
 
