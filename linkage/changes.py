@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 from duckdb import CatalogException, DuckDBPyConnection
 
 from linkage.blocking import (
-    RuleCount,
     blocked_records_sql,
     blocks_sql,
     build_compared_record,
@@ -91,15 +90,14 @@ def score_changes(
             """
         ).fetchall()
         with step("blocking what changed"):
-            rules = _find_changed_pairs(con, warehouse, model.parameters.profile, largest_block)
-        if rules is None:
+            found = _find_changed_pairs(con, warehouse, model.parameters.profile, largest_block)
+        if found is None:
             return None
         records = con.execute(f"select count(*) from {warehouse}.source_record").fetchall()[0][0]
-        pairs_to_weigh = con.execute("select count(*) from changed_pair").fetchall()[0][0]
         with step("weighing changed pairs"):
-            if pairs_to_weigh:
-                _prepare_changed_pairs(con, warehouse)
-            _replace_pairs(con, warehouse, model, lower_weight, weigh=pairs_to_weigh > 0)
+            new_pairs = _prepare_changed_pairs(con, warehouse)
+            _replace_pairs(con, warehouse, model, lower_weight, weigh=bool(new_pairs))
+        rules = rule_counts(list(blocking_rules(model.parameters.profile)), found, new_pairs)
         scored = con.execute(f"select count(*) from {warehouse}.scored_pair").fetchall()[0][0]
     return ScoringReport(
         records=int(records),
@@ -111,9 +109,10 @@ def score_changes(
 
 def _find_changed_pairs(
     con: DuckDBPyConnection, warehouse: str, profile: str, largest_block: int
-) -> list[RuleCount] | None:
+) -> list[dict[str, int | None]] | None:
     """Create `changed_pair` (source_record_id_l < source_record_id_r, rule): pairs with a changed record that a
-    rule brings, once; None where a block has become too large."""
+    rule brings, once, those of one client among them. Returns what each rule found (`linkage.blocking.RuleCount`), None
+    where a block has become too large."""
     rules = blocking_rules(profile)
     blocked_by = {
         column for rule in rules.values() for column in (*rule.columns, rule.one_lacks) if column is not None
@@ -197,7 +196,7 @@ def _find_changed_pairs(
         """
     ).fetchall()
     pairs = dict(con.execute("select rule, count(*) from brought_pair group by rule").fetchall())
-    found = []
+    found: list[dict[str, int | None]] = []
     for position in range(len(rules)):
         _, dropped_blocks, dropped_records, dropped_pairs = of_rule.get(position, (0, 0, 0, 0))
         found.append(
@@ -210,22 +209,16 @@ def _find_changed_pairs(
             }
         )
     con.execute(
-        f"""
+        """
         create table changed_pair as
-        select source_record_id_l, source_record_id_r, rule
-        from (select source_record_id_l, source_record_id_r, min(rule) as rule from brought_pair group by all)
-        inner join (select source_record_id as source_record_id_l, source as source_l, client_id as client_l
-            from {warehouse}.source_record) using (source_record_id_l)
-        inner join (select source_record_id as source_record_id_r, source as source_r, client_id as client_r
-            from {warehouse}.source_record) using (source_record_id_r)
-        where (source_l, client_l) <> (source_r, client_r)
+        select source_record_id_l, source_record_id_r, min(rule) as rule from brought_pair group by all
         """
     ).fetchall()
-    new = dict(con.execute("select rule, count(*) from changed_pair group by rule").fetchall())
-    return rule_counts(list(rules), found, new)
+    return found
 
 
-def _prepare_changed_pairs(con: DuckDBPyConnection, warehouse: str) -> None:
+def _prepare_changed_pairs(con: DuckDBPyConnection, warehouse: str) -> dict[int, int]:
+    """Create `compared_record` and `candidate_pair` of the changed pairs; how many each rule was the first to bring."""
     con.execute(
         """
         create table paired_record as
@@ -233,6 +226,8 @@ def _prepare_changed_pairs(con: DuckDBPyConnection, warehouse: str) -> None:
         union select source_record_id_r from changed_pair
         """
     ).fetchall()
+    if not con.execute("select count(*) from paired_record").fetchall()[0][0]:
+        return {}
     build_compared_record(con, warehouse, only="paired_record")
     con.execute(
         """
@@ -241,8 +236,10 @@ def _prepare_changed_pairs(con: DuckDBPyConnection, warehouse: str) -> None:
         from changed_pair
         inner join compared_record as l on l.source_record_id = source_record_id_l
         inner join compared_record as r on r.source_record_id = source_record_id_r
+        where l.client_number <> r.client_number
         """
     ).fetchall()
+    return dict(con.execute("select rule, count(*) from candidate_pair group by rule").fetchall())
 
 
 def _replace_pairs(
