@@ -169,8 +169,20 @@ def render(
             comparisons=comparisons(model.parameters.profile),
             adjustments=adjustments(model.parameters.profile),
             learned=model.parameters.levels,
-            reliability=_reliability(model),
-            reliability_without_numbers=_reliability_without_numbers(model),
+            reliability=_reliability(
+                model.calibration.bins,
+                estimated_from="agreeing numbers",
+                says="Share of pairs that are one person, by match weight: as estimated from agreeing Social Security "
+                "numbers",
+                x_label="match weight without the Social Security number",
+            ),
+            reliability_without_numbers=_reliability(
+                model.calibration.bins_without_numbers,
+                estimated_from="false pairs with numbers",
+                says="Share of the pairs without two numbers to compare that are one person, by match weight: as the "
+                "false pairs with numbers let expect",
+                x_label="match weight before it is read on the scale of pairs with numbers",
+            ),
             learned_too_little=model.learned_too_little,
             threshold_picture=_threshold_picture(training, link_weight),
             estimates=sorted(training.get("link_estimates", ()), key=lambda each: each["link_weight"]),
@@ -368,35 +380,19 @@ def _rules(model: "Model", pairs_by_rule: Mapping[str, int]) -> list[dict[str, A
     return [*rows, inside]
 
 
-def _reliability(model: "Model") -> Markup:
-    bins = model.calibration.bins
+def _reliability(
+    bins: Sequence[Mapping[str, float]], *, estimated_from: str, says: str, x_label: str
+) -> Markup:
     return line_picture(
         [
-            Series(name="estimated from agreeing numbers", style=1,
+            Series(name=f"estimated from {estimated_from}", style=1,
                    points=[(each["match_weight"], each["estimated"]) for each in bins]),
             Series(name="calibrated probability", style=2,
                    points=[(each["match_weight"], each["fitted"]) for each in bins]),
         ],
-        says="Share of pairs that are one person, by match weight: as estimated from agreeing Social Security numbers, "
-        "and as the calibration has it. The closer both lines are, the more a probability means what it says.",
-        x_label="match weight without the Social Security number",
-        y_label="share that is one person",
-        y_range=(0.0, 1.0),
-    )  # fmt: skip
-
-
-def _reliability_without_numbers(model: "Model") -> Markup:
-    bins = model.calibration.bins_without_numbers
-    return line_picture(
-        [
-            Series(name="estimated from false pairs with numbers", style=1,
-                   points=[(each["match_weight"], each["estimated"]) for each in bins]),
-            Series(name="calibrated probability", style=2,
-                   points=[(each["match_weight"], each["fitted"]) for each in bins]),
-        ],
-        says="Share of the pairs without two numbers to compare that are one person, by match weight: as the false "
-        "pairs with numbers let expect, and as the calibration has it.",
-        x_label="match weight before it is read on the scale of pairs with numbers",
+        says=f"{says}, and as the calibration has it. The closer both lines are, the more a probability means what it "
+        "says.",
+        x_label=x_label,
         y_label="share that is one person",
         y_range=(0.0, 1.0),
     )  # fmt: skip
