@@ -253,6 +253,7 @@ def blocked_records_sql(
     has_single = " and ".join(f"{column} is not null" for column in single) or "true"
     has_lists = " and ".join(f"{column} is not null" for column in lists) or "true"
     lacking = f"{rule.one_lacks} is null" if rule.one_lacks else "true"
+    # One column alone, a birth date or four digits, has hardly a value that no changed record has.
     if like and lists and len(single) > 1:
         whole = f"hash({', '.join(single)})"
         has_single = f"({has_single}) and {whole} in (select {whole} from {like})"

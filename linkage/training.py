@@ -49,17 +49,10 @@ from linkage.model.parts import columns_named
 from linkage.model_file import Model
 from linkage.progress import say, step
 from linkage.records import recorded_profile
-from linkage.scoring import (
-    LEAST_WEIGHT_KEPT,
-    adjustment_weight_sql,
-    labelled_pairs_sql,
-    levels_sql,
-    scored_pairs_sql,
-    unnumbered_pairs_sql,
-)
+from linkage.scoring import LEAST_WEIGHT_KEPT, labelled_pairs_sql, levels_sql, scored_pairs_sql
 from linkage.source import declared_sources
 from linkage.trials import learn_handovers
-from linkage.without_numbers import Stratum, calibrate_without_numbers
+from linkage.without_numbers import calibrate_without_numbers, strata_of
 
 _LEAST_SESSION_PAIRS = 200
 """A session on fewer pairs would learn noise."""
@@ -131,7 +124,7 @@ def train(
             rules = find_candidate_pairs(con, largest_block=largest_block, profile=profile)
         with step("calibrating"):
             parameters, calibration = _calibrated(con, parameters, seed=seed, max_pairs=max_pairs)
-            strata = _strata(con, warehouse, parameters, seed=seed, max_pairs=max_pairs)
+            strata = strata_of(con, warehouse, parameters, seed=seed, max_pairs=max_pairs)
             calibration = calibrate_without_numbers(calibration, strata)
             level_counts = _level_counts(con, parameters, calibration, seed=seed, max_pairs=max_pairs)
         with step("choosing the link threshold"):
@@ -559,63 +552,6 @@ def _calibrated(
         supposed_adjustments=learnable,
     )
     return replace(parameters, adjustments={**parameters.adjustments, **learned}), calibration
-
-
-def _strata(
-    con: DuckDBPyConnection, warehouse: str, parameters: Parameters, *, seed: int, max_pairs: int
-) -> list[Stratum]:
-    """The candidate pairs, or a sample of `max_pairs` of them, by whether both sides tell a name and a birth date."""
-    profile = parameters.profile
-    known = linkage_model(profile).known
-    con.execute(
-        f"""
-        create or replace table told as
-        select record_number, {known["name"]} as name, {known["birth date"]} as birth_date, {known["number"]} as number,
-            ssn_token is not null as whole_number
-        from {warehouse}.source_record inner join (select record_number, source_record_id from compared_record)
-            using (source_record_id)
-        """
-    ).fetchall()
-    ratios = con.execute(
-        """
-        with kind as (select name, birth_date, number, whole_number, count(*) as records from told group by all)
-        select l.name and r.name, l.birth_date and r.birth_date,
-            sum(l.records * r.records) filter (not (l.number and r.number))
-                / sum(l.records * r.records) filter (l.whole_number and r.whole_number)
-        from kind as l cross join kind as r
-        group by 1, 2 order by 1, 2
-        """
-    ).fetchall()
-    candidates = con.execute("select count(*) from candidate_pair").fetchall()[0][0]
-    sampled = f"hash(record_number_l, record_number_r, {seed}) % {max(candidates, 1)} < {max_pairs}"
-    kinds = (labelled_pairs_sql(parameters), unnumbered_pairs_sql(parameters))
-    labelled, without_numbers = (
-        con.sql(
-            f"""
-            select l.name and r.name as name, l.birth_date and r.birth_date as birth_date,
-                weight_without_ssn + {adjustment_weight_sql(parameters)} as match_weight
-            from ({pairs})
-            inner join told as l on l.record_number = record_number_l
-            inner join told as r on r.record_number = record_number_r
-            where {sampled} order by all
-            """
-        ).pl()
-        for pairs in kinds
-    )
-
-    def of_stratum(pairs: pl.DataFrame, name: bool, birth_date: bool) -> npt.NDArray[np.float64]:
-        chosen = pairs.filter(pl.col("name") == name, pl.col("birth_date") == birth_date)
-        return chosen.get_column("match_weight").to_numpy()
-
-    return [
-        Stratum(
-            labelled=of_stratum(labelled, name, birth_date),
-            without_numbers=of_stratum(without_numbers, name, birth_date),
-            ratio=float(ratio),
-        )
-        for name, birth_date, ratio in ratios
-        if ratio is not None
-    ]
 
 
 def _level_counts(

@@ -59,7 +59,9 @@ def learn_handovers(
         log_odds = np.asarray(weights, dtype=np.float64) - parameters.prior_weight
         share = share_of_one_person(log_odds)
         learned = bool(pairs) and len(log_odds) >= _LEAST_TRIALS
-        levels[level] = _learned(pairs, share, all_pairs, parameters.prior) if learned else _NOTHING
+        levels[level] = parameters.levels[HANDOVER.name][level]
+        if learned:
+            levels[level] = _learned(pairs, share, all_pairs, parameters.prior)
         accounts.append(
             {
                 "level": level,
@@ -70,9 +72,6 @@ def learn_handovers(
             }
         )
     return replace(parameters, levels={**parameters.levels, HANDOVER.name: levels}), accounts
-
-
-_NOTHING = Learned(m=0.5, u=0.5, observed=False)
 
 
 def _learned(pairs: int, share: float, all_pairs: float, prior: float) -> Learned:
