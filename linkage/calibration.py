@@ -67,7 +67,7 @@ class Calibration:
     probability.
 
     A pair without two numbers to compare is read at stretch_without_numbers * w + shift_without_numbers
-    (`linkage.without_numbers`), which is the match weight of the equally probable pair with numbers;
+    (`linkage.calibration_without_numbers`), which is the match weight of the equally probable pair with numbers;
     `bins_without_numbers` is their reliability curve.
     """
 

@@ -4,7 +4,7 @@ A patient who cannot say a name is registered under none, and no comparison of i
 hospital learns who she is, and the two agencies wrote down one event. A *handover* is a pair of encounters, one of a
 source that hands people over (`linkage.source.Handover`) and one of the source that takes them, whose times and
 records go together. Where only one pair fits, it is strong evidence; how strong is learned from the handovers of people
-whose birth dates are known (`linkage.trials`), never supposed.
+whose birth dates are known (`linkage.handover_trials`), never supposed.
 
 Most runs and visits can be told apart by those who are known: a run and a visit of one birth date, within minutes,
 belong together, and then fit nobody else. What they leave over is few enough to pair.

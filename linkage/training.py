@@ -29,9 +29,11 @@ from linkage.calibration import (
     weight_from_excess,
     with_link_threshold,
 )
+from linkage.calibration_without_numbers import calibrate_without_numbers, strata_of
 from linkage.clustering import LinkEstimate, estimate_links
 from linkage.errors import UsageError
 from linkage.handover import find_trials
+from linkage.handover_trials import learn_handovers
 from linkage.measures import count_levels, drifting_pairs_sql
 from linkage.model import (
     Comparison,
@@ -51,8 +53,6 @@ from linkage.progress import say, step
 from linkage.records import recorded_profile
 from linkage.scoring import LEAST_WEIGHT_KEPT, labelled_pairs_sql, levels_sql, scored_pairs_sql
 from linkage.source import declared_sources
-from linkage.trials import learn_handovers
-from linkage.without_numbers import calibrate_without_numbers, strata_of
 
 _LEAST_SESSION_PAIRS = 200
 """A session on fewer pairs would learn noise."""

@@ -42,7 +42,7 @@ class Comparison:
 
     Where `identifies` is False, as for the sex, what it says is no reason to unite or keep apart two records of
     which nothing else can be compared. What is `learned_from` "pairs" is learned by expectation maximisation; from
-    "trials", by what handovers turn out to be (`linkage.trials`).
+    "trials", by what handovers turn out to be (`linkage.handover_trials`).
     """
 
     name: str

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from linkage.calibration import UNCALIBRATED, logistic
-from linkage.without_numbers import Stratum, calibrate_without_numbers
+from linkage.calibration_without_numbers import Stratum, calibrate_without_numbers
 
 LABELLED_CURVE = replace(UNCALIBRATED, method="ssn_agreement", intercept=-2.0, slope=0.7)
 """At weight 0 one labelled pair in five is one person."""

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from linkage.calibration import logistic
-from linkage.trials import share_of_one_person
+from linkage.handover_trials import share_of_one_person
 
 
 @pytest.mark.parametrize("share", [0.05, 0.5, 0.9, 0.99])
