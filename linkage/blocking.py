@@ -14,7 +14,14 @@ from duckdb import DuckDBPyConnection
 
 from linkage.encoding.columns import FILTER_COLUMNS
 from linkage.errors import UsageError
-from linkage.model import TOKEN_LIST_COLUMNS, BlockingRule, blocking_rules, linkage_model, rarity_columns
+from linkage.model import (
+    TOKEN_LIST_COLUMNS,
+    BlockingRule,
+    blocking_rules,
+    comparisons,
+    linkage_model,
+    rarity_columns,
+)
 from linkage.progress import track
 from linkage.records import FILTER_WORDS, recorded_profile
 from linkage.source import declared_sources
@@ -59,13 +66,12 @@ def workbench(con: DuckDBPyConnection) -> Iterator[str]:
         con.execute(f"detach {_WORKBENCH}").fetchall()
 
 
-def build_compared_record(con: DuckDBPyConnection, warehouse: str, *, only: str | None = None) -> int:
+def build_compared_record(con: DuckDBPyConnection, warehouse: str) -> int:
     """Create `compared_record` in the workbench from `source_record` in the warehouse; returns how many
-    records there are in all.
+    records there are.
 
-    `only` names a table of source_record_id to which the result is restricted; names then have the shares
-    that the last scoring of all records counted (`keep_name_shares`). Beside the columns that comparisons and
-    blocking rules of the records' profile name (`LinkageModel.compared_columns`) it has:
+    Beside the columns that comparisons and blocking rules of the records' profile name
+    (`LinkageModel.compared_columns`) it has:
 
     - record_number INTEGER: 1 to n in the order of source_record_id.
     - client_number INTEGER: the smallest record_number of the record's client.
@@ -93,7 +99,7 @@ def build_compared_record(con: DuckDBPyConnection, warehouse: str, *, only: str 
         from (
             select source_record_id, source, client_id,
                 row_number() over (order by source_record_id)::integer as record_number
-            from {warehouse}.source_record {f"semi join {only} using (source_record_id)" if only else ""}
+            from {warehouse}.source_record
         )
         """
     ).fetchall()
@@ -108,7 +114,7 @@ def build_compared_record(con: DuckDBPyConnection, warehouse: str, *, only: str 
     ).fetchall()
     con.execute("drop table numbered_record").fetchall()
     for column in rarity_columns(profile):
-        con.execute(_kept_share(column, warehouse) if only else _token_share(column)).fetchall()
+        con.execute(_token_share(column)).fetchall()
     shares = ", ".join(f"{column}_share.tf_{column}" for column in rarity_columns(profile))
     joins = " ".join(f"left join {column}_share using ({column})" for column in rarity_columns(profile))
     con.execute(
@@ -120,6 +126,41 @@ def build_compared_record(con: DuckDBPyConnection, warehouse: str, *, only: str 
     ).fetchall()
     con.execute("drop table unrated_record").fetchall()
     return records
+
+
+def build_compared_record_of(con: DuckDBPyConnection, warehouse: str, chosen: str) -> None:
+    """Create `compared_record` in the workbench with no more than weighing pairs takes: the records that the table
+    `chosen` names (source_record_id, each once), and the columns that comparisons read.
+
+    record_number counts the chosen records; source and client_id stand in place of client_number. Names have the
+    shares that the last scoring of all records counted (`keep_name_shares`); one that nobody had then is the rarest.
+    """
+    profile = recorded_profile(con, f"{warehouse}.source_record").name
+    rated = rarity_columns(profile)
+    compared = {column for each in comparisons(profile) for column in each.columns_compared()}
+    shares = ", ".join(
+        f"if({column} is not null, coalesce(tf_{column}, 0), null) as tf_{column}" for column in rated
+    )
+    joins = " ".join(
+        f"left join (select token as {column}, share as tf_{column} from {warehouse}.name_share"
+        f" where rated_column = '{column}') using ({column})"
+        for column in rated
+    )
+    con.execute(
+        f"""
+        create or replace table compared_record as
+        select record_number, source_record_id, source, client_id, {", ".join(sorted(compared | set(rated)))}, {shares}
+        from (
+            select client_id, {record_columns_sql(profile)}
+            from (select *, null::integer as client_number from {warehouse}.source_record)
+            inner join (
+                select source_record_id, row_number() over (order by source_record_id)::integer as record_number
+                from {chosen}
+            ) using (source_record_id)
+        )
+        {joins}
+        """
+    ).fetchall()
 
 
 def count_name_shares(con: DuckDBPyConnection) -> None:
@@ -173,19 +214,6 @@ def _token_share(column: str) -> str:
         from (select distinct {counted_once_sql()} as counted_once, {column} from unrated_record
             where {column} is not null)
         group by {column}
-        """
-
-
-def _kept_share(column: str, warehouse: str) -> str:
-    """SQL: the same table from `name_share`; a name that nobody had when shares were counted is the rarest."""
-    return f"""
-        create or replace table {column}_share as
-        select token as {column}, share as tf_{column} from {warehouse}.name_share
-        where rated_column = '{column}'
-        union all
-        select distinct {column}, 0 from unrated_record
-        where {column} is not null
-            and {column} not in (select token from {warehouse}.name_share where rated_column = '{column}')
         """
 
 

@@ -18,7 +18,7 @@ from duckdb import CatalogException, DuckDBPyConnection
 from linkage.blocking import (
     blocked_records_sql,
     blocks_sql,
-    build_compared_record,
+    build_compared_record_of,
     most_pairs_of,
     record_columns_sql,
     rule_counts,
@@ -36,16 +36,15 @@ MOST_GROWTH = 0.10
 by log2(1.1) = 0.14, far less than a level is worth."""
 
 
-_RECORDS = f"select source_record_id, {HANDOVERS} as handovers from {{}}"
-
-
-def why_everything(
+def score_changes(
     con: DuckDBPyConnection, model: "Model", *, lower_weight: float, largest_block: int
-) -> str | None:
-    """Why scoring the changes alone would not give what full scoring gives, in words; None where it would.
+) -> ScoringReport | str:
+    """Bring `scored_pair` up to date with `source_record` by scoring the pairs of new and changed records alone.
 
-    A block that grows beyond the largest size is found only while scoring (`score_changes`).
+    The table then holds what full scoring with the same shares of names would have made. Returns what was done or,
+    with nothing changed, why that would not give what full scoring gives, in words.
     """
+    model.refuse_half_trained()
     try:
         scored_by, weight, block, records = con.execute(
             "select model_version, lower_weight, largest_block, records from scoring_run"
@@ -54,57 +53,64 @@ def why_everything(
         return "no scoring was finished before"
     if (scored_by, weight, block) != (model.version, lower_weight, largest_block):
         return "another model or other settings scored before"
-    new, gone, dropped = con.execute(
-        f"""
-        select
-            (select count(*) from ({_RECORDS.format("source_record")})
-                anti join scored_record using (source_record_id, handovers)),
-            (select count(*) from scored_record anti join source_record using (source_record_id)),
-            (select count(*) from dropped_block)
-        """
-    ).fetchall()[0]
-    now = con.execute("select count(*) from source_record").fetchall()[0][0]
-    if max(abs(now - records), new, gone) > MOST_GROWTH * records:
-        return f"more than {MOST_GROWTH:.0%} of the records changed since names were counted"
-    if gone and dropped:
-        return "records are gone, and blocks that were too large may have become small enough"
-    return None
-
-
-def score_changes(
-    con: DuckDBPyConnection, model: "Model", *, lower_weight: float, largest_block: int
-) -> ScoringReport | None:
-    """Bring `scored_pair` up to date with `source_record` by scoring the pairs of new records alone.
-
-    The table then holds what full scoring with the same shares of names would have made. Returns what was done, or
-    None, with nothing changed, where a block has become too large since: then old pairs of that block would have
-    to go, and only full scoring tells which. Ask `why_everything` first.
-    """
-    model.refuse_half_trained()
     with workbench(con) as warehouse:
-        con.execute(
-            f"""
-            create table changed_record as
-            select source_record_id from ({_RECORDS.format(f"{warehouse}.source_record")})
-            anti join {warehouse}.scored_record using (source_record_id, handovers)
-            """
-        ).fetchall()
+        why = _find_changes(con, warehouse, records)
+        if why is not None:
+            return why
         with step("blocking what changed"):
             found = _find_changed_pairs(con, warehouse, model.parameters.profile, largest_block)
         if found is None:
-            return None
-        records = con.execute(f"select count(*) from {warehouse}.source_record").fetchall()[0][0]
+            # Pairs of that block would have to go, and only full scoring tells which other rules bring.
+            return "a block has become too large"
         with step("weighing changed pairs"):
             new_pairs = _prepare_changed_pairs(con, warehouse)
             _replace_pairs(con, warehouse, model, lower_weight, weigh=bool(new_pairs))
         rules = rule_counts(list(blocking_rules(model.parameters.profile)), found, new_pairs)
-        scored = con.execute(f"select count(*) from {warehouse}.scored_pair").fetchall()[0][0]
+        now, scored = (
+            int(con.execute(f"select count(*) from {warehouse}.{table}").fetchall()[0][0])
+            for table in ("source_record", "scored_pair")
+        )
     return ScoringReport(
-        records=int(records),
+        records=now,
         candidate_pairs=sum(rule.new_pairs for rule in rules),
-        scored_pairs=int(scored),
+        scored_pairs=scored,
         rules=tuple(rules),
     )
+
+
+def _find_changes(con: DuckDBPyConnection, warehouse: str, counted: int) -> str | None:
+    """Create `changed_record`, those that are new or have other handovers, and `outdated_record`, those scored before
+    that are gone or have other handovers (both source_record_id). Returns why they are too much for scoring them
+    alone, None where they are not; `counted` is how many records there were when names were last counted."""
+    con.execute(
+        f"""
+        create table difference as
+        select recorded.source_record_id as recorded_id, scored.source_record_id as scored_id
+        from (select source_record_id, {HANDOVERS} as handovers from {warehouse}.source_record) as recorded
+        full join {warehouse}.scored_record as scored using (source_record_id)
+        where (recorded.handovers = scored.handovers) is not true;
+
+        create table changed_record as
+        select recorded_id as source_record_id from difference where recorded_id is not null;
+
+        create table outdated_record as
+        select scored_id as source_record_id from difference where scored_id is not null
+        """
+    ).fetchall()
+    now, changed, gone, dropped = con.execute(
+        f"""
+        select
+            (select count(*) from {warehouse}.source_record),
+            (select count(*) from changed_record),
+            (select count(*) from difference where recorded_id is null),
+            (select count(*) from {warehouse}.dropped_block)
+        """
+    ).fetchall()[0]
+    if max(abs(now - counted), changed, gone) > MOST_GROWTH * counted:
+        return f"more than {MOST_GROWTH:.0%} of the records changed since names were counted"
+    if gone and dropped:
+        return "records are gone, and blocks that were too large may have become small enough"
+    return None
 
 
 def _find_changed_pairs(
@@ -146,7 +152,7 @@ def _find_changed_pairs(
                     rule,
                     of="keyed_record",
                     record="source_record_id",
-                    only_blocks=f"(select block from touched_block where rule = {position})",
+                    only_blocks=f"(select block from changed_block where rule = {position})",
                     like="changed_keyed_record",
                 )
                 for position, rule in enumerate(rules.values())
@@ -156,8 +162,6 @@ def _find_changed_pairs(
     con.execute(
         f"""
         create table changed_block as {changed};
-
-        create table touched_block as select distinct rule, block from changed_block;
 
         create table blocked_record as {touched};
 
@@ -228,7 +232,7 @@ def _prepare_changed_pairs(con: DuckDBPyConnection, warehouse: str) -> dict[int,
     ).fetchall()
     if not con.execute("select count(*) from paired_record").fetchall()[0][0]:
         return {}
-    build_compared_record(con, warehouse, only="paired_record")
+    build_compared_record_of(con, warehouse, "paired_record")
     con.execute(
         """
         create table candidate_pair as
@@ -236,7 +240,7 @@ def _prepare_changed_pairs(con: DuckDBPyConnection, warehouse: str) -> dict[int,
         from changed_pair
         inner join compared_record as l on l.source_record_id = source_record_id_l
         inner join compared_record as r on r.source_record_id = source_record_id_r
-        where l.client_number <> r.client_number
+        where (l.source, l.client_id) <> (r.source, r.client_id)
         """
     ).fetchall()
     return dict(con.execute("select rule, count(*) from candidate_pair group by rule").fetchall())
@@ -247,15 +251,6 @@ def _replace_pairs(
 ) -> None:
     """In one transaction: pairs of records that are gone or changed, and those that clustering added, make way for the
     new."""
-    con.execute(
-        f"""
-        create table outdated_record as
-        select source_record_id from changed_record
-        union all
-        select source_record_id from {warehouse}.scored_record
-        anti join {warehouse}.source_record using (source_record_id)
-        """
-    ).fetchall()
     con.execute("begin").fetchall()
     try:
         con.execute(
@@ -273,8 +268,12 @@ def _replace_pairs(
             ).fetchall()
         con.execute(
             f"""
-            create or replace table {warehouse}.scored_record as
-            {_RECORDS.format(f"{warehouse}.source_record")}
+            delete from {warehouse}.scored_record
+            where source_record_id in (select source_record_id from outdated_record);
+
+            insert into {warehouse}.scored_record
+            select source_record_id, {HANDOVERS}
+            from {warehouse}.source_record semi join changed_record using (source_record_id)
             """
         ).fetchall()
         con.execute("commit").fetchall()

@@ -25,7 +25,7 @@ from duckdb import DuckDBPyConnection
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from linkage.blocking import build_compared_record, workbench
+from linkage.blocking import build_compared_record_of, workbench
 from linkage.calibration import Calibration
 from linkage.model import HANDOVER, Parameters, comparison
 from linkage.progress import step, track
@@ -327,7 +327,7 @@ def _weigh_in_workbench(con: DuckDBPyConnection, model: "Model") -> None:
             union select source_record_id_r from unweighed_pair
             """
         ).fetchall()
-        build_compared_record(con, warehouse, only="paired_record")
+        build_compared_record_of(con, warehouse, "paired_record")
         _weigh(con, f"{warehouse}.scored_pair", model.parameters, model.calibration)
 
 

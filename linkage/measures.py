@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 from duckdb import DuckDBPyConnection
 
-from linkage.blocking import LARGEST_BLOCK, build_compared_record, workbench
+from linkage.blocking import LARGEST_BLOCK, build_compared_record_of, workbench
 from linkage.calibration import Calibration
 from linkage.evaluation import client_groups
 from linkage.model import blocking_rules, comparison, comparisons
@@ -623,7 +623,7 @@ def weigh_against_themselves(con: DuckDBPyConnection, warehouse: str, model: "Mo
         where hash(source_record_id) % {records} < {_MOST_SELF_WEIGHED}
         """
     ).fetchall()
-    build_compared_record(con, warehouse, only="self_weighed_record")
+    build_compared_record_of(con, warehouse, "self_weighed_record")
     con.execute(
         """
         create or replace table candidate_pair as

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 from duckdb import DuckDBPyConnection
 
-from linkage.blocking import build_compared_record, workbench
+from linkage.blocking import build_compared_record_of, workbench
 from linkage.clustering import HEAVIEST, LIGHTEST
 from linkage.model import (
     RAREST_NAME,
@@ -372,7 +372,7 @@ def _weigh(con: DuckDBPyConnection, model: "Model") -> list[dict[str, Any]]:
             select one as source_record_id from case_pair union select other from case_pair
             """
         ).fetchall()
-        build_compared_record(con, warehouse, only="paired_record")
+        build_compared_record_of(con, warehouse, "paired_record")
         con.execute(
             """
             create table candidate_pair as

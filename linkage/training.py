@@ -178,7 +178,15 @@ def splink_linker(
     chosen = settings if isinstance(settings, SettingsCreator) else dict(settings)
     linker = Linker(database.register("splink_record"), chosen, log_level=logging.ERROR)
     for column in rarity_columns(profile):
-        linker.table_management.register_term_frequency_lookup(database.register(f"{column}_share"), column)
+        con.execute(
+            f"""
+            create or replace table {column}_frequency as
+            select distinct {column}, tf_{column} from compared_record where {column} is not null
+            """
+        ).fetchall()
+        linker.table_management.register_term_frequency_lookup(
+            database.register(f"{column}_frequency"), column
+        )
     return linker
 
 

@@ -22,8 +22,13 @@ if TYPE_CHECKING:
 _LIBRARIES = 3
 """Scripts that come before the chart in every page that Splink saves: Vega, Vega-Lite and Vega-Embed."""
 
-_FOR_WATERFALL = {"retain_intermediate_calculation_columns": True, "retain_matching_columns": True}
-"""Splink draws no waterfall without these, whatever rows it is given."""
+_FOR_CHARTS = {
+    "retain_intermediate_calculation_columns": True,
+    "retain_matching_columns": True,
+    "blocking_rules_to_generate_predictions": [],
+}
+"""Splink draws no waterfall without the first two, whatever rows it is given; records paired with themselves need no
+blocking."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +55,7 @@ def splink_charts(
     logger.setLevel(logging.ERROR)
     try:
         linker = splink_linker(
-            con, {**model.splink_settings, **_FOR_WATERFALL}, profile=model.parameters.profile
+            con, {**model.splink_settings, **_FOR_CHARTS}, profile=model.parameters.profile
         )
         con.execute(
             f"create or replace table weighed_pair as select match_weight from {scored_pair}"

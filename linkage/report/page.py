@@ -18,7 +18,7 @@ from duckdb import DuckDBPyConnection
 from markupsafe import Markup
 
 from linkage.alternatives import MethodResult
-from linkage.blocking import build_compared_record, workbench
+from linkage.blocking import build_compared_record_of, workbench
 from linkage.evaluation import CohortAgreement, Evaluation
 from linkage.measures import drifting_pairs_sql
 from linkage.model import adjustments, blocking_rules, comparisons, rarity_columns
@@ -117,7 +117,7 @@ def gather(con: DuckDBPyConnection, model: "Model", *, link_weight: float) -> Ru
                 order by hash(source_record_id), source_record_id limit {_RECORDS_FOR_CHARTS})
             """
         ).fetchall()
-        build_compared_record(con, warehouse, only="charted_record")
+        build_compared_record_of(con, warehouse, "charted_record")
         rows = _case_rows(con, model.parameters.profile)
         charts = splink_charts(con, model, scored_pair=f"{warehouse}.scored_pair", cases=rows)
     return RunFacts(

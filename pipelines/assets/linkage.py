@@ -8,7 +8,7 @@ import dagster as dg
 from duckdb import DuckDBPyConnection
 from pydantic import Field
 
-from linkage.changes import score_changes, why_everything
+from linkage.changes import score_changes
 from linkage.clustering import cluster as cluster_clients
 from linkage.decisions import effective_decisions
 from linkage.errors import CheckFailedError
@@ -178,11 +178,10 @@ def _score(
     """Score what the county file asks for; with the report, what was scored and why, in words."""
     if scope == "everything":
         return score(connection, model, **limits), "everything"
-    why = why_everything(connection, model, **limits)
-    changes = score_changes(connection, model, **limits) if why is None else None
-    if changes is not None:
-        return changes, "changes"
-    return score(connection, model, **limits), f"everything, because {why or 'a block has become too large'}"
+    changes = score_changes(connection, model, **limits)
+    if isinstance(changes, str):
+        return score(connection, model, **limits), f"everything, because {changes}"
+    return changes, "changes"
 
 
 def _model(workspace: Workspace) -> Model:

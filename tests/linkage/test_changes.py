@@ -1,5 +1,6 @@
 """Scoring what changed gives what scoring everything gives."""
 
+import math
 import random
 from dataclasses import replace
 from datetime import timedelta
@@ -10,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from linkage.blocking import build_compared_record, find_candidate_pairs, workbench
-from linkage.changes import score_changes, why_everything
+from linkage.changes import MOST_GROWTH, score_changes
 from linkage.clustering import cluster
+from linkage.model import rarity_columns
 from linkage.records import build_source_record
 from linkage.scoring import LEAST_WEIGHT_KEPT, score, scored_pairs_sql
 from linkage.source import declared_sources
@@ -50,10 +52,16 @@ def pairs(con):
 def everything_with_the_same_shares(con, model, largest_block=LARGEST_BLOCK):
     """What full scoring makes when names have the shares that were counted before."""
     with workbench(con) as warehouse:
-        con.execute(
-            f"create table everyone as select source_record_id from {warehouse}.source_record"
-        ).fetchall()
-        build_compared_record(con, warehouse, only="everyone")
+        build_compared_record(con, warehouse)
+        for column in rarity_columns("standard"):
+            con.execute(
+                f"""
+                update compared_record set tf_{column} = coalesce(
+                    (select share from {warehouse}.name_share where rated_column = '{column}' and token = {column}), 0
+                )
+                where {column} is not null
+                """
+            ).fetchall()
         find_candidate_pairs(con, largest_block=largest_block)
         con.execute(
             f"create or replace table {warehouse}.scored_pair as "
@@ -70,8 +78,12 @@ def score_new(con, model, largest_block=LARGEST_BLOCK):
     return score_changes(con, model, lower_weight=LEAST_WEIGHT_KEPT, largest_block=largest_block)
 
 
-def reason(con, model, largest_block=LARGEST_BLOCK):
-    return why_everything(con, model, lower_weight=LEAST_WEIGHT_KEPT, largest_block=largest_block)
+@pytest.fixture(autouse=True, scope="module")
+def however_many_changed():
+    """In a county so small any month is a large share of it."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("linkage.changes.MOST_GROWTH", math.inf)
+        yield
 
 
 @given(st.integers(0, 10_000), st.integers(0, 60), st.integers(0, 20))
@@ -96,7 +108,6 @@ def test_nothing_new_changes_nothing_but_takes_out_what_clustering_added(con, li
     score_all(con, linked_county.model)
     once = pairs(con)
     cluster(con, linked_county.model)
-    assert reason(con, linked_county.model) is None
     assert score_new(con, linked_county.model).candidate_pairs == 0
     assert pairs(con) == once
 
@@ -118,7 +129,7 @@ def test_a_block_that_becomes_too_large_asks_for_everything_and_changes_nothing(
     score_all(con, linked_county.model, largest_block=5)
     deliver(con, COUNTY + crowd(6))
     before = pairs(con)
-    assert score_new(con, linked_county.model, largest_block=5) is None
+    assert "too large" in score_new(con, linked_county.model, largest_block=5)
     assert pairs(con) == before
 
 
@@ -212,9 +223,18 @@ def test_a_block_left_out_before_stays_left_out(con, linked_county):
         pytest.param(lambda con: deliver(con, COUNTY[: len(COUNTY) // 2]), "10%", id="half is gone"),
     ],
 )
-def test_everything_is_scored_where_changes_would_not_do(con, linked_county, prepare, says):
+def test_everything_is_scored_where_changes_would_not_do(con, linked_county, monkeypatch, prepare, says):
+    monkeypatch.setattr("linkage.changes.MOST_GROWTH", MOST_GROWTH)
     deliver(con, COUNTY)
     score_all(con, linked_county.model)
-    assert reason(con, linked_county.model) is None
     prepare(con)
-    assert says in reason(con, linked_county.model)
+    before = pairs(con)
+    assert says in score_new(con, linked_county.model)
+    assert pairs(con) == before
+
+
+def test_everything_is_scored_where_a_block_may_have_become_small_enough(con, linked_county):
+    deliver(con, COUNTY + crowd(6))
+    score_all(con, linked_county.model, largest_block=5)
+    deliver(con, COUNTY + crowd(5))
+    assert "small enough" in score_new(con, linked_county.model, largest_block=5)
