@@ -106,8 +106,7 @@ def build_compared_record(con: DuckDBPyConnection, warehouse: str) -> int:
     con.execute(
         f"""
         create or replace table unrated_record as
-        select
-            {record_columns_sql(profile)}
+        select record_number, client_number, {record_columns_sql(profile)}
         from {warehouse}.source_record
         inner join numbered_record using (source_record_id)
         """
@@ -151,8 +150,8 @@ def build_compared_record_of(con: DuckDBPyConnection, warehouse: str, chosen: st
         create or replace table compared_record as
         select record_number, source_record_id, source, client_id, {", ".join(sorted(compared | set(rated)))}, {shares}
         from (
-            select client_id, {record_columns_sql(profile)}
-            from (select *, null::integer as client_number from {warehouse}.source_record)
+            select record_number, client_id, {record_columns_sql(profile)}
+            from {warehouse}.source_record
             inner join (
                 select source_record_id, row_number() over (order by source_record_id)::integer as record_number
                 from {chosen}
@@ -183,12 +182,12 @@ def keep_name_shares(con: DuckDBPyConnection, warehouse: str) -> None:
 
 
 def record_columns_sql(profile: str = "standard") -> str:
-    """SQL: the columns of `compared_record` but for the shares of names, from those of `source_record` and the
-    record's two numbers. Spark's engine reads it too (`linkage.spark`).
+    """SQL: the columns of `compared_record` but for the record's two numbers and the shares of names, from those of
+    `source_record`. Spark's engine reads it too (`linkage.spark`).
     """
     words = ", ".join(f"{bits}_{word}" for bits in FILTER_COLUMNS for word in range(1, FILTER_WORDS + 1))
     return f"""
-        record_number, client_number, source_record_id,
+        source_record_id,
         {", ".join(linkage_model(profile).compared_columns)},
         {words}, first_name_bits_count, last_name_bits_count,
         coalesce(birth_date_suspect, false) as birth_date_suspect, birth_year::integer as birth_year,

@@ -79,19 +79,20 @@ def score_changes(
 
 
 def _find_changes(con: DuckDBPyConnection, warehouse: str, counted: int) -> str | None:
-    """Create `changed_record`, those that are new or have other handovers, and `outdated_record`, those scored before
-    that are gone or have other handovers (both source_record_id). Returns why they are too much for scoring them
-    alone, None where they are not; `counted` is how many records there were when names were last counted."""
+    """Create `changed_record` (source_record_id, handovers), those that are new or have other handovers, and
+    `outdated_record` (source_record_id), those scored before that are gone or have other handovers. Returns why they
+    are too much for scoring them alone, None where they are not; `counted` is how many records there were when names
+    were last counted."""
     con.execute(
         f"""
         create table difference as
-        select recorded.source_record_id as recorded_id, scored.source_record_id as scored_id
+        select recorded.source_record_id as recorded_id, scored.source_record_id as scored_id, recorded.handovers
         from (select source_record_id, {HANDOVERS} as handovers from {warehouse}.source_record) as recorded
         full join {warehouse}.scored_record as scored using (source_record_id)
         where (recorded.handovers = scored.handovers) is not true;
 
         create table changed_record as
-        select recorded_id as source_record_id from difference where recorded_id is not null;
+        select recorded_id as source_record_id, handovers from difference where recorded_id is not null;
 
         create table outdated_record as
         select scored_id as source_record_id from difference where scored_id is not null
@@ -126,9 +127,7 @@ def _find_changed_pairs(
     con.execute(
         f"""
         create view keyed_record as
-        select {record_columns_sql(profile)}
-        from (select *, null::integer as record_number, null::integer as client_number
-            from {warehouse}.source_record);
+        select {record_columns_sql(profile)} from {warehouse}.source_record;
 
         create table changed_keyed_record as
         select source_record_id, {", ".join(sorted(blocked_by))}
@@ -271,9 +270,7 @@ def _replace_pairs(
             delete from {warehouse}.scored_record
             where source_record_id in (select source_record_id from outdated_record);
 
-            insert into {warehouse}.scored_record
-            select source_record_id, {HANDOVERS}
-            from {warehouse}.source_record semi join changed_record using (source_record_id)
+            insert into {warehouse}.scored_record by name from changed_record
             """
         ).fetchall()
         con.execute("commit").fetchall()

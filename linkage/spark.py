@@ -295,7 +295,11 @@ def _build_compared_record(spark: "SparkSession", records: str, model: "Model") 
             from source_record
             """
         ).createOrReplaceTempView("numbered_record")
-        unrated = spark.sql(spark_sql(f"select {record_columns_sql(profile)} from numbered_record")).persist()
+        unrated = spark.sql(
+            spark_sql(
+                f"select record_number, client_number, {record_columns_sql(profile)} from numbered_record"
+            )
+        ).persist()
     except AnalysisException as error:
         raise UsageError(
             f"{records} is not the table source_record as Parquet, or Spark cannot read it ({error.getCondition()}). "
